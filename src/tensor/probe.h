@@ -1,18 +1,24 @@
-// What this machine can do at most, measured: the yardsticks beside which speeds are reported.
+// What this machine can do at most, measured: the yardsticks beside which speeds are reported. Peaks and the clock are
+// the best of `rounds`, for they belong to the processor; bandwidth is the median, for other programs share it and it
+// is compared with runs of the same minutes.
 #pragma once
 
 #include "base/env.h"
 #include "base/thread_pool.h"
 #include "tensor/ctx.h"
+#include "tensor/probe_peak.h"
 
 namespace landfall {
 
-// Bytes per second of reading a buffer far larger than the caches, in 2 MiB pages where the system gives them, by all
-// threads of the pool at once: the best of `rounds`.
-double measure_bandwidth(Env& env, ThreadPool& pool, int rounds);
+enum class PageSize : uint8_t { small, huge };  // 4 KiB; 2 MiB, where the system gives them
 
-// Operations per second (a multiply-add counts two) of a loop that stays in registers, of the widest int8 product of
-// the kernel set, by all threads at once: the best of `rounds`.
-double measure_peak(Env& env, ThreadPool& pool, KernelSet set, int rounds);
+// Bytes per second of reading a buffer far larger than the caches by all threads of the pool at once.
+double measure_bandwidth(Env& env, ThreadPool& pool, PageSize pages, int rounds);
+
+// Operations per second (a multiply-add counts two) of peak_loop() on all threads at once.
+double measure_peak(Env& env, ThreadPool& pool, KernelSet set, Product product, int rounds);
+
+// Cycles per second of one core under load.
+double measure_clock(Env& env, int rounds);
 
 }  // namespace landfall

@@ -1,0 +1,76 @@
+// The probes against what processors can do: clock times width above, what the kernels reach below.
+#include "tensor/probe.h"
+
+#include <gtest/gtest.h>
+
+#include "tensor/op_inputs.h"
+#include "tensor/ops.h"
+#include "tensor/testing.h"
+
+namespace landfall {
+namespace {
+
+constexpr Product kProducts[] = {Product::int8, Product::bf16, Product::f32};
+
+// Multiply-adds of the widest vector register.
+double lanes(KernelSet set, Product product) {
+  const double bytes = set == KernelSet::avx512 ? 64 : set == KernelSet::avx2 ? 32 : 16;
+  return bytes / (product == Product::int8 ? 1 : product == Product::bf16 ? 2 : 4);
+}
+
+TEST(Probe, NoPeakIsBeyondWhatACoreCanStartInACycle) {
+  // Two products of the full width a cycle, four where the width is 128 bits.
+  ThreadPool pool(1);
+  for (KernelSet set : available_kernel_sets()) {
+    const double started = set >= KernelSet::avx2 ? 2 : 4;
+    for (Product product : kProducts) {
+      const double peak = measure_peak(Env::real(), pool, set, product, 5);
+      const double clock = measure_clock(Env::real(), 5);
+      EXPECT_GT(peak, 0);
+      EXPECT_LT(peak, 1.1 * clock * started * 2 * lanes(set, product))
+          << name(set) << " product " << static_cast<int>(product) << " at " << clock / 1e9 << " GHz";
+    }
+  }
+}
+
+TEST(Probe, TheClockIsOneOfAProcessor) {
+  const double clock = measure_clock(Env::real(), 5);
+  EXPECT_GT(clock, 1e8);
+  EXPECT_LT(clock, 8e9);
+}
+
+TEST(Probe, NoMatrixKernelIsFasterThanThePeak) {
+  ThreadPool pool(1);
+  constexpr int64_t kRows = 64, kOut = 512, kIn = 512;  // 272 KiB of weights: in the cache
+  const TestBatch batch({{0, kRows, 0, 0, false}});
+  for (KernelSet set : available_kernel_sets()) {
+    if (set == KernelSet::scalar) continue;  // there both are the compiler's work, and sanitizers change it
+    OpInputs inputs(1);
+    double fastest = 0, peak = 0;
+    for (int round = 0; round < 20; ++round) {
+      Arena arena;
+      RunReader reader;
+      Ctx ctx = make_ctx(reader, {set, false}, pool, arena, batch.batch(), nullptr);
+      inputs.restart();
+      const Weight& weight = inputs.weight("Q8_0", 1, kOut, kIn);
+      const Tensor x = inputs.tensor(ctx, {kRows, kIn});
+      const double start = Env::real().seconds();
+      linear(ctx, x, weight);
+      fastest = std::max(fastest, 2.0 * kRows * kOut * kIn / (Env::real().seconds() - start));
+      peak = std::max(peak, measure_peak(Env::real(), pool, set, Product::int8, 1));
+    }
+    EXPECT_LT(fastest, 1.05 * peak) << name(set);
+  }
+}
+
+TEST(Probe, BandwidthIsThatOfAMemory) {
+  ThreadPool pool(2);
+  for (PageSize pages : {PageSize::small, PageSize::huge}) {
+    const double rate = measure_bandwidth(Env::real(), pool, pages, 3);
+    EXPECT_GT(rate, 1e8);
+    EXPECT_LT(rate, 5e12);
+  }
+}
+
+}  // namespace
+}  // namespace landfall
