@@ -97,7 +97,7 @@ ThreadPool::~ThreadPool() {
 
 int ThreadPool::threads() const { return static_cast<int>(state_->workers.size()) + 1; }
 
-void ThreadPool::run(int64_t count, int64_t grain, Call call, void* context) {
+void ThreadPool::run(int64_t count, int64_t grain, int ranges, Call call, void* context) {
   if (count <= 0) return;
   State& s = *state_;
   const int total = threads();
@@ -106,8 +106,7 @@ void ThreadPool::run(int64_t count, int64_t grain, Call call, void* context) {
     call(context, 0, count, 0);
     return;
   }
-  // Four ranges a thread even out unequal speeds without much hand-out cost.
-  const int64_t pieces = std::min<int64_t>((count + grain - 1) / grain, int64_t{4} * total);
+  const int64_t pieces = std::min<int64_t>((count + grain - 1) / grain, int64_t{ranges} * total);
   const int64_t per_piece = (count + pieces - 1) / pieces;
   s.chunk = (per_piece + grain - 1) / grain * grain;
   s.call = call;

@@ -19,12 +19,13 @@ class ThreadPool {
 
   // Calls body(begin, end, thread) over disjoint ranges that cover [0, count). `grain` is the least range length, and
   // every range but the last is a multiple of it. Ranges are handed out in order as threads become free; results must
-  // not depend on which thread takes which range. Returns when all are done.
+  // not depend on which thread takes which range. Returns when all are done. `ranges`: how many for each thread at
+  // most; several even out unequal speeds.
   template <class Body>
-  void parallel_for(int64_t count, int64_t grain, Body&& body) {
+  void parallel_for(int64_t count, int64_t grain, Body&& body, int ranges = 4) {
     using Plain = std::remove_reference_t<Body>;
     run(
-        count, grain,
+        count, grain, ranges,
         [](void* context, int64_t begin, int64_t end, int thread) {
           (*static_cast<Plain*>(context))(begin, end, thread);
         },
@@ -33,7 +34,7 @@ class ThreadPool {
 
  private:
   using Call = void (*)(void* context, int64_t begin, int64_t end, int thread);
-  void run(int64_t count, int64_t grain, Call call, void* context);
+  void run(int64_t count, int64_t grain, int ranges, Call call, void* context);
   struct State;
   std::unique_ptr<State> state_;
 };

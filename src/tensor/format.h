@@ -15,16 +15,32 @@ namespace landfall {
 // fixed order over the columns, whatever the number of rows in the batch.
 inline constexpr int64_t kPanelRows = 16;
 
-// Activations are quantised in groups of this many columns, and every panel is padded to a multiple of it.
+// Activations are quantised in blocks of this many columns, and every panel is padded to a multiple of it.
 inline constexpr int64_t kGroup = 32;
 
-// Rows of activations ready for a kernel. Exactly one of `f32` and `int8` is set.
+// How activations stand before a kernel.
+enum class Activation : uint8_t { f32, bf16, int8 };
+
+// 32 columns of a row in int8: value = code * 2^(exponent / 2^23 - 7) * scale of the row. The scale fits the largest
+// number of the row, and blocks of smaller numbers are shifted up by 0 to 7 bits: a shift of the product costs an
+// integer addition where a scale of each block's own would cost a multiplication.
+struct CodeBlock {
+  int8_t code[32];       // in -127..127
+  int32_t exponent;      // 0..7 in the place of a float's exponent, so that it can be added to a float that is not 0
+  int32_t minus_sum[3];  // of codes 0..15, of codes 16..31, of all
+};
+static_assert(sizeof(CodeBlock) == 48);
+
+// Rows of activations ready for a kernel, padded to `columns`.
 struct PackedRows {
-  const float* f32 = nullptr;     // [rows, columns]
-  const int8_t* int8 = nullptr;   // [rows, columns] in -127..127; value = int8 * scale of its group
-  const float* scale = nullptr;   // [rows, columns / 32]
-  const int32_t* sums = nullptr;  // [rows, columns / 16]: sums of the int8 values
-  int64_t columns = 0;            // padded
+  Activation kind = Activation::f32;
+  const std::byte* data = nullptr;  // rows of float, of bf16, or of CodeBlock
+  int64_t stride = 0;               // bytes from one row to the next
+  const float* scale = nullptr;     // [rows], of int8 rows
+  int64_t columns = 0;
+  const int32_t* index = nullptr;  // row i stands in place index[i]; null: in place i
+
+  int64_t place(int64_t i) const { return index ? index[i] : i; }
 };
 
 // y[t * y_stride + r] = sum over columns of row (first + t) times row r of the panel, t < rows. Writes all 16 lanes.
@@ -36,8 +52,9 @@ using PanelScaleRows = void (*)(const std::byte* panel, int64_t columns, const f
 
 struct FormatKernels {
   KernelSet set;
-  PanelKernel f32;   // activations as float
-  PanelKernel int8;  // activations quantised; null for formats that are themselves floating point
+  PanelKernel f32;      // activations as float
+  PanelKernel rounded;  // activations rounded to `kind`; the same as f32 where there is none faster
+  Activation kind;
   PanelScaleRows scale_rows;
 };
 

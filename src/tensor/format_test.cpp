@@ -97,55 +97,79 @@ struct Panel {
   Bytes bytes;
 };
 
-// Rows of activations in both kinds. value() is what a kernel was given: the number itself or its rounded form.
+// Rows of activations in every kind. value() is what a kernel was given: the number itself or its rounded form.
 struct Activations {
   Activations(std::vector<float> values, int64_t n) : columns(n), f32(std::move(values)) {
     rows = static_cast<int64_t>(f32.size()) / n;
-    for (size_t g = 0; g < f32.size(); g += kGroup) {
-      float largest = 0.0f;
-      for (size_t i = g; i < g + kGroup; ++i) largest = std::max(largest, std::fabs(f32[i]));
-      scale.push_back(largest / 127.0f);
-      for (size_t i = g; i < g + kGroup; ++i) {
-        if (i % 16 == 0) sums.push_back(0);
-        int8.push_back(static_cast<int8_t>(largest > 0.0f ? std::lround(f32[i] / scale.back()) : 0));
-        sums.back() += int8.back();
+    for (int64_t row = 0; row < rows; ++row) quantise(f32.data() + row * n);
+    for (float v : f32) bf16.push_back(float_to_bf16(v));
+  }
+  // Block b of a row holds code = round(v / scale * 2^s) with a shift s of the test's own choice within what fits.
+  void quantise(const float* row) {
+    float largest = 1e-20f;
+    for (int64_t i = 0; i < columns; ++i) largest = std::max(largest, std::fabs(row[i]));
+    scale.push_back(largest / 127.0f * 0x1p-7f);
+    for (int64_t first = 0; first < columns; first += kGroup) {
+      float most = 0.0f;
+      for (int64_t i = first; i < first + kGroup; ++i) most = std::max(most, std::fabs(row[i]));
+      int shift = static_cast<int>(first / kGroup % 8);
+      while (shift > 0 && most * std::exp2(static_cast<float>(shift)) > largest) --shift;
+      CodeBlock block{};
+      block.exponent = (7 - shift) << 23;
+      for (int64_t i = 0; i < kGroup; ++i) {
+        const auto code = std::lround(row[first + i] / largest * 127.0f * std::exp2(static_cast<float>(shift)));
+        block.code[i] = static_cast<int8_t>(code);
+        block.minus_sum[i / 16] -= static_cast<int32_t>(code);
+        block.minus_sum[2] -= static_cast<int32_t>(code);
       }
+      int8.push_back(block);
     }
   }
-  PackedRows packed(bool quantised) const {
-    PackedRows out;
-    out.columns = columns;
-    if (quantised) {
-      out.int8 = int8.data(), out.scale = scale.data(), out.sums = sums.data();
-    } else {
-      out.f32 = f32.data();
+  PackedRows packed(Activation kind) const {
+    PackedRows out{.kind = kind, .scale = scale.data(), .columns = columns};
+    switch (kind) {
+      case Activation::f32:
+        out.data = reinterpret_cast<const std::byte*>(f32.data()), out.stride = columns * 4;
+        break;
+      case Activation::bf16:
+        out.data = reinterpret_cast<const std::byte*>(bf16.data()), out.stride = columns * 2;
+        break;
+      case Activation::int8:
+        out.data = reinterpret_cast<const std::byte*>(int8.data());
+        out.stride = columns / kGroup * static_cast<int64_t>(sizeof(CodeBlock));
     }
     return out;
   }
-  double value(bool quantised, int64_t row, int64_t column) const {
+  double value(Activation kind, int64_t row, int64_t column) const {
     const auto at = static_cast<size_t>(row * columns + column);
-    return quantised ? double{int8[at] * 1.0} * scale[at / kGroup] : double{f32[at]};
+    if (kind == Activation::f32) return f32[at];
+    if (kind == Activation::bf16) return bf16_to_float(bf16[at]);
+    const CodeBlock& block = int8[at / kGroup];
+    return std::ldexp(double{scale[static_cast<size_t>(row)]}, block.exponent >> 23) * block.code[at % kGroup];
   }
   int64_t columns, rows = 0;
   std::vector<float> f32, scale;
-  std::vector<int8_t> int8;
-  std::vector<int32_t> sums;
+  std::vector<uint16_t> bf16;
+  std::vector<CodeBlock> int8;
 };
 
-// Calls check(kernel, quantised, name) for every kernel of the format that can run here.
+// Calls check(kernel, kind of activations, name) for every kernel of the format that can run here.
 template <class Check>
 void for_each_kernel(const Format& format, Check check) {
+  constexpr const char* kKinds[] = {" f32", " bf16", " int8"};
   for (KernelSet set : available_kernel_sets()) {
     const FormatKernels& kernels = kernels_for(format, set);
     ASSERT_EQ(kernels.set, set) << format.name << " has no kernels for " << name(set);
-    check(kernels.f32, false, std::string(name(set)) + " f32");
-    if (kernels.int8 != nullptr) check(kernels.int8, true, std::string(name(set)) + " int8");
+    check(kernels.f32, Activation::f32, std::string(name(set)) + " f32");
+    if (kernels.kind != Activation::f32)
+      check(kernels.rounded, kernels.kind, std::string(name(set)) + kKinds[static_cast<size_t>(kernels.kind)]);
   }
 }
 
 // All rows of y against sums in double. The largest error allowed is `tolerance` of the sum of |activation| times the
-// largest |weight| of the row, which is what the terms could add up to.
-void expect_products(const Panel& panel, const Activations& x, bool quantised, const std::vector<float>& y,
+// largest |weight| of the row, which is what the terms could add up to. Beside it, numbers that are next to nothing may
+// go: a sum of zero in int8 comes out as some 1e-37, and bf16 products take subnormal weights for zero.
+void expect_products(const Panel& panel, const Activations& x, Activation kind, const std::vector<float>& y,
                      double tolerance, const std::string& what) {
   for (int64_t r = 0; r < kPanelRows; ++r) {
     const std::vector<float> w = panel.row(r, panel.columns);
@@ -154,10 +178,11 @@ void expect_products(const Panel& panel, const Activations& x, bool quantised, c
     for (int64_t t = 0; t < x.rows; ++t) {
       double sum = 0.0, bound = 0.0;
       for (int64_t c = 0; c < panel.columns; ++c) {
-        const double a = x.value(quantised, t, c);
+        const double a = x.value(kind, t, c);
         sum += a * w[static_cast<size_t>(c)];
-        bound += std::fabs(a) * largest;
+        bound += std::fabs(a) * largest + (kind == Activation::bf16 ? std::fabs(a) * 1.2e-38 / tolerance : 0.0);
       }
+      if (kind == Activation::int8) bound += 1e-36 * std::max(1.0, largest) / tolerance;
       const double error = std::fabs(y[static_cast<size_t>(t * kPanelRows + r)] - sum);
       if (!(error <= tolerance * bound)) {
         FAIL() << panel.format.name << " " << what << ", row " << t << ", output " << r << ": got "
@@ -287,10 +312,10 @@ TEST_P(EveryFormat, kernels_agree_with_sums_in_double) {
   const int64_t in = several();
   const Panel panel(format(), encode(format(), gaussian(kPanelRows * in, 5, 0.02f)), in, {9});
   const Activations x(gaussian(15 * panel.columns, 6), panel.columns);
-  for_each_kernel(format(), [&](PanelKernel kernel, bool quantised, const std::string& what) {
+  for_each_kernel(format(), [&](PanelKernel kernel, Activation kind, const std::string& what) {
     std::vector<float> y(static_cast<size_t>(x.rows * kPanelRows), -1.0f);
-    kernel(panel.bytes.data(), x.packed(quantised), 0, x.rows, y.data(), kPanelRows);
-    expect_products(panel, x, quantised, y, 3e-7, what);
+    kernel(panel.bytes.data(), x.packed(kind), 0, x.rows, y.data(), kPanelRows);
+    expect_products(panel, x, kind, y, 3e-7, what);
   });
 }
 
@@ -320,11 +345,11 @@ TEST_P(EveryFormat, kernels_take_extreme_codes_and_activations) {
     values.push_back(t == 0 ? 127.0f : t == 1 ? -127.0f : t == 2 ? (i % 2 != 0 ? 127.0f : -127.0f) : 0.0f);
   }
   const Activations x(values, in);
-  for_each_kernel(format(), [&](PanelKernel kernel, bool quantised, const std::string& what) {
+  for_each_kernel(format(), [&](PanelKernel kernel, Activation kind, const std::string& what) {
     std::vector<float> y(static_cast<size_t>(x.rows * kPanelRows), -1.0f);
-    kernel(panel.bytes.data(), x.packed(quantised), 0, x.rows, y.data(), kPanelRows);
+    kernel(panel.bytes.data(), x.packed(kind), 0, x.rows, y.data(), kPanelRows);
     // Equal terms round the same way every time, so that the errors of the float sums add up.
-    expect_products(panel, x, quantised, y, quantised ? 3e-7 : 5e-6, what);
+    expect_products(panel, x, kind, y, kind == Activation::int8 ? 3e-7 : 5e-6, what);
   });
 }
 
@@ -332,11 +357,11 @@ TEST_P(EveryFormat, a_row_gives_the_same_bytes_in_every_batch) {
   const int64_t in = several(), rows = 512, stride = 3 * kPanelRows;
   const Panel panel(format(), encode(format(), gaussian(kPanelRows * in, 7)), in);
   const Activations x(gaussian(rows * panel.columns, 8), panel.columns);
-  for_each_kernel(format(), [&](PanelKernel kernel, bool quantised, const std::string& what) {
-    const PackedRows packed = x.packed(quantised);
+  for_each_kernel(format(), [&](PanelKernel kernel, Activation kind, const std::string& what) {
+    const PackedRows packed = x.packed(kind);
     std::vector<float> all(static_cast<size_t>(rows * kPanelRows));
     kernel(panel.bytes.data(), packed, 0, rows, all.data(), kPanelRows);
-    for (int64_t batch : {1, 2, 3, 4, 5, 7, 8, 13}) {
+    for (int64_t batch : {1, 2, 3, 4, 5, 7, 8, 11, 12, 13, 29}) {
       const int64_t last = batch == 1 || batch == 8 ? rows : 64;
       for (int64_t first = 0; first + batch <= last; first += batch) {
         std::vector<float> y(static_cast<size_t>(batch * stride), -7.0f);
@@ -378,9 +403,9 @@ TEST_P(EveryFormat, kernels_survive_any_bytes) {
                                  : random_bytes(kPanelRows * file_bytes(format(), in), 100 + seed);
     const Panel panel(format(), rows, in);
     const Activations x(gaussian(3 * in, 9), in);
-    for_each_kernel(format(), [&](PanelKernel kernel, bool quantised, const std::string& what) {
+    for_each_kernel(format(), [&](PanelKernel kernel, Activation kind, const std::string& what) {
       std::vector<float> y(static_cast<size_t>(x.rows * kPanelRows));
-      kernel(panel.bytes.data(), x.packed(quantised), 0, x.rows, y.data(), kPanelRows);
+      kernel(panel.bytes.data(), x.packed(kind), 0, x.rows, y.data(), kPanelRows);
       for (int64_t r = 0; r < kPanelRows; ++r) {  // a row with a NaN weight must not look healthy
         bool poisoned = false;
         for (float v : panel.row(r, in)) poisoned = poisoned || std::isnan(v);

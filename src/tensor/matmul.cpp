@@ -12,18 +12,19 @@ namespace {
 
 struct Helpers {
   KernelSet set;
-  void (*quantise_rows)(const float* const*, int64_t, int64_t, int64_t, int64_t, int8_t*, float*, int32_t*);
-  void (*sum_lanes)(const float*, int64_t, float*);
+  void (*quantise_row)(const float* x, int64_t in, int64_t columns, CodeBlock* out, float* scale);
+  void (*round_row)(const float* x, int64_t in, int64_t columns, uint16_t* out);
+  void (*sum_lanes)(const float* acc, int64_t n, float* y);
 };
 
 constexpr Helpers kHelpers[] = {
 #if defined(__x86_64__)
-    {KernelSet::avx512, avx512::quantise_rows, avx512::sum_lanes},
-    {KernelSet::avx2, avx2::quantise_rows, avx2::sum_lanes},
+    {KernelSet::avx512, avx512::quantise_row, avx512::round_row, avx512::sum_lanes},
+    {KernelSet::avx2, avx2::quantise_row, avx2::round_row, avx2::sum_lanes},
 #elif defined(__aarch64__)
-    {KernelSet::neon, neon::quantise_rows, neon::sum_lanes},
+    {KernelSet::neon, neon::quantise_row, neon::round_row, neon::sum_lanes},
 #endif
-    {KernelSet::scalar, scalar::quantise_rows, scalar::sum_lanes},
+    {KernelSet::scalar, scalar::quantise_row, scalar::round_row, scalar::sum_lanes},
 };
 
 const Helpers& helpers_for(KernelSet set) {
@@ -33,78 +34,118 @@ const Helpers& helpers_for(KernelSet set) {
   return kHelpers[std::size(kHelpers) - 1];
 }
 
-// Rows that stay in a core's second-level cache (1 MiB) while a panel passes over them.
-constexpr int64_t kRowBlock = 96;
+Activation packing(const Ctx& ctx, const Weight& weight) {
+  return ctx.device.exact ? Activation::f32 : kernels_for(*weight.format, ctx.device.kernels).kind;
+}
 
-}  // namespace
+// Bytes of activations that stay in a core's second-level cache (1 MiB) while a panel passes over them, and rows
+// beyond which a block gains nothing.
+constexpr int64_t kBlockBytes = 384 << 10, kBlockRows = 96;
 
-PackedRows pack_rows(Ctx& ctx, const Weight& weight, std::span<const float* const> rows) {
-  const auto count = static_cast<int64_t>(rows.size());
-  const int64_t columns = weight.padded_in;
+// Bytes of a packed row. An odd number of cache lines, so that the rows of a tile do not compete for the same sets.
+int64_t row_stride(Activation kind, int64_t columns) {
+  const int64_t bytes = kind == Activation::f32    ? columns * 4
+                        : kind == Activation::bf16 ? columns * 2
+                                                   : columns / 32 * 48;
+  return ((bytes + 63) / 64 | 1) * 64;
+}
+
+// Packs rows row(i), i < count.
+template <class Row>
+PackedRows pack(Ctx& ctx, const Weight& weight, int64_t count, Row&& row) {
   PackedRows out;
-  out.columns = columns;
-  if (kernels_for(*weight.format, ctx.device.kernels).int8 == nullptr || ctx.device.exact) {
-    if (columns == weight.in) {  // rows that already lie one after another are used where they are
-      bool dense = true;
-      for (int64_t r = 1; r < count; ++r) dense = dense && rows[r] == rows[0] + r * columns;
-      if (dense) {
-        out.f32 = count > 0 ? rows[0] : nullptr;
-        return out;
+  out.kind = packing(ctx, weight);
+  out.columns = weight.padded_in;
+  out.stride = row_stride(out.kind, out.columns);
+  std::byte* data = ctx.arena.scratch(static_cast<size_t>(count * out.stride));
+  auto* scale = reinterpret_cast<float*>(ctx.arena.scratch(static_cast<size_t>(count) * 4));
+  out.data = data;
+  out.scale = scale;
+  const Helpers& helpers = helpers_for(ctx.device.kernels);
+  const int64_t in = weight.in, columns = weight.padded_in;
+  // A few rows are sooner rounded here than handed out.
+  const int64_t grain = std::max<int64_t>(1, 8192 / std::max<int64_t>(columns, 1));
+  ctx.pool.parallel_for(count, grain, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) {
+      std::byte* to = data + i * out.stride;
+      if (out.kind == Activation::int8) {
+        helpers.quantise_row(row(i), in, columns, reinterpret_cast<CodeBlock*>(to), scale + i);
+      } else if (out.kind == Activation::bf16) {
+        helpers.round_row(row(i), in, columns, reinterpret_cast<uint16_t*>(to));
+      } else {
+        std::memcpy(to, row(i), static_cast<size_t>(in) * 4);
+        std::memset(to + in * 4, 0, static_cast<size_t>(columns - in) * 4);
       }
     }
-    auto* copy = reinterpret_cast<float*>(ctx.arena.scratch(static_cast<size_t>(count * columns) * 4));
-    for (int64_t r = 0; r < count; ++r) {
-      std::memcpy(copy + r * columns, rows[r], static_cast<size_t>(weight.in) * 4);
-      std::memset(copy + r * columns + weight.in, 0, static_cast<size_t>(columns - weight.in) * 4);
-    }
-    out.f32 = copy;
-    return out;
-  }
-  auto* codes = reinterpret_cast<int8_t*>(ctx.arena.scratch(static_cast<size_t>(count * columns)));
-  auto* scale = reinterpret_cast<float*>(ctx.arena.scratch(static_cast<size_t>(count * columns / 32) * 4));
-  auto* sums = reinterpret_cast<int32_t*>(ctx.arena.scratch(static_cast<size_t>(count * columns / 16) * 4));
-  const Helpers& helpers = helpers_for(ctx.device.kernels);
-  ctx.pool.parallel_for(count, 4, [&](int64_t begin, int64_t end, int) {
-    helpers.quantise_rows(rows.data(), begin, end, weight.in, columns, codes, scale, sums);
   });
-  out.int8 = codes;
-  out.scale = scale;
-  out.sums = sums;
   return out;
 }
 
-void multiply(Ctx& ctx, const Weight& weight, std::span<const ExpertRows> work, const PackedRows& x, float* y,
-              int64_t y_stride) {
-  const FormatKernels& kernels = kernels_for(*weight.format, ctx.device.kernels);
-  const PanelKernel kernel = x.int8 != nullptr ? kernels.int8 : kernels.f32;
-  const int64_t panels = weight.panels();
-  const int64_t panel_bytes = weight.format->panel_bytes(weight.padded_in);
-  const std::byte* base = weight.buffer->host() + weight.offset;
-  ctx.pool.parallel_for(static_cast<int64_t>(work.size()) * panels, 1, [&](int64_t begin, int64_t end, int) {
-    float edge[kRowBlock * kPanelRows];
-    for (int64_t task = begin; task < end;) {
-      const ExpertRows& e = work[static_cast<size_t>(task / panels)];
-      const int64_t first_panel = task % panels;
-      const int64_t last_panel = std::min(panels, first_panel + (end - task));
-      const std::byte* expert = base + e.expert * panels * panel_bytes;
-      for (int64_t row = 0; row < e.count; row += kRowBlock) {
-        const int64_t rows = std::min(kRowBlock, e.count - row);
-        float* to = y + (e.first + row) * y_stride;
-        for (int64_t p = first_panel; p < last_panel; ++p) {
-          const int64_t lanes = std::min(kPanelRows, weight.out - p * kPanelRows);
-          if (lanes == kPanelRows) {
-            kernel(expert + p * panel_bytes, x, e.first + row, rows, to + p * kPanelRows, y_stride);
-            continue;
-          }
-          kernel(expert + p * panel_bytes, x, e.first + row, rows, edge, kPanelRows);
-          for (int64_t r = 0; r < rows; ++r) {
-            std::memcpy(to + r * y_stride + p * kPanelRows, edge + r * kPanelRows, static_cast<size_t>(lanes) * 4);
-          }
-        }
+}  // namespace
+
+PackedRows pack_rows(Ctx& ctx, const Weight& weight, const float* base, int64_t stride, int64_t count) {
+  if (packing(ctx, weight) == Activation::f32 && weight.in == weight.padded_in) {  // used where they are
+    return {.data = reinterpret_cast<const std::byte*>(base), .stride = stride * 4, .columns = weight.in};
+  }
+  return pack(ctx, weight, count, [&](int64_t i) { return base + i * stride; });
+}
+
+PackedRows pack_rows(Ctx& ctx, const Weight& weight, const Tensor& x) {
+  const float* base = data<float>(x);
+  if (x.rank == 2) return pack_rows(ctx, weight, base, x.stride[0], x.shape[0]);
+  const int64_t inner = x.shape[1];
+  if (x.stride[0] == inner * x.stride[1]) return pack_rows(ctx, weight, base, x.stride[1], x.shape[0] * inner);
+  return pack(ctx, weight, x.shape[0] * inner,
+              [&](int64_t i) { return base + i / inner * x.stride[0] + i % inner * x.stride[1]; });
+}
+
+bool same_packing(const Ctx& ctx, const Weight& a, const Weight& b) {
+  return packing(ctx, a) == packing(ctx, b) && a.in == b.in && a.padded_in == b.padded_in;
+}
+
+void multiply_panels(const Ctx& ctx, const Product& product, int64_t first_panel, int64_t last_panel) {
+  const Weight& w = *product.weight;
+  const PackedRows& x = *product.x;
+  const FormatKernels& kernels = kernels_for(*w.format, ctx.device.kernels);
+  const PanelKernel kernel = x.kind == Activation::f32 ? kernels.f32 : kernels.rounded;
+  const int64_t panel_bytes = w.format->panel_bytes(w.padded_in);
+  const std::byte* panels = w.buffer->host() + w.offset + product.expert * w.panels() * panel_bytes;
+  const int64_t block = std::clamp<int64_t>(kBlockBytes / x.stride, 12, kBlockRows);
+  float edge[kBlockRows * kPanelRows];
+  for (int64_t row = 0; row < product.count; row += block) {
+    const int64_t rows = std::min(block, product.count - row);
+    float* to = product.y + row * product.y_stride;
+    for (int64_t p = first_panel; p < last_panel; ++p) {
+      const int64_t lanes = std::min(kPanelRows, w.out - p * kPanelRows);
+      if (lanes == kPanelRows) {
+        kernel(panels + p * panel_bytes, x, product.first + row, rows, to + p * kPanelRows, product.y_stride);
+        continue;
       }
-      task += last_panel - first_panel;
+      kernel(panels + p * panel_bytes, x, product.first + row, rows, edge, kPanelRows);
+      for (int64_t r = 0; r < rows; ++r) {
+        std::memcpy(to + r * product.y_stride + p * kPanelRows, edge + r * kPanelRows, static_cast<size_t>(lanes) * 4);
+      }
     }
-  });
+  }
+}
+
+void multiply(Ctx& ctx, std::span<const Product> work) {
+  int64_t panels = 0, most_rows = 0;
+  for (const Product& p : work) {
+    panels += p.weight->panels();
+    most_rows = std::max(most_rows, p.count);
+  }
+  ctx.pool.parallel_for(
+      panels, 1,
+      [&](int64_t begin, int64_t end, int) {
+        for (const Product& p : work) {
+          const int64_t n = p.weight->panels();
+          if (begin < n && end > 0) multiply_panels(ctx, p, std::max<int64_t>(begin, 0), std::min(end, n));
+          begin -= n;
+          end -= n;
+        }
+      },
+      ranges_per_thread(most_rows));
 }
 
 void multiply_transposed(const Ctx& ctx, const Weight& weight, int64_t expert, const float* x, float* y, float* acc) {

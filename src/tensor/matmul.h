@@ -8,21 +8,39 @@
 
 namespace landfall {
 
-// Rows of activations (each weight.in floats) made ready for `weight` in the arena: padded floats, or int8 with scales
-// where the format multiplies in integers and the device is not exact.
-PackedRows pack_rows(Ctx& ctx, const Weight& weight, std::span<const float* const> rows);
+// Rows of activations (each weight.in floats; all axes of x but the last, in order) made ready for `weight` in the
+// arena: floats, or rounded to what the format's kernels take where the device is not exact.
+PackedRows pack_rows(Ctx& ctx, const Weight& weight, const Tensor& x);
 
-// Packed rows [first, first + count) go through one expert.
-struct ExpertRows {
-  int64_t expert, first, count;
+// The same for rows base + i * stride (in floats), i < count.
+PackedRows pack_rows(Ctx& ctx, const Weight& weight, const float* base, int64_t stride, int64_t count);
+
+// A packed form of the same activations serves all weights of which this is equal.
+bool same_packing(const Ctx& ctx, const Weight& a, const Weight& b);
+
+// Packed rows [first, first + count) go through one expert of a weight: y[i * y_stride + o] is row (first + i) times
+// output o.
+struct Product {
+  const Weight* weight;
+  int64_t expert;
+  const PackedRows* x;
+  int64_t first, count;
+  float* y;
+  int64_t y_stride;
 };
 
-// y[row * y_stride + o] = product of packed row `row` with output o of its expert. Rows of no expert are not written.
-void multiply(Ctx& ctx, const Weight& weight, std::span<const ExpertRows> work, const PackedRows& x, float* y,
-              int64_t y_stride);
+// All products as one queue of panels over the threads.
+void multiply(Ctx& ctx, std::span<const Product> work);
+
+// Panels [first_panel, last_panel) of one product, on the calling thread. Outputs past weight.out are not written.
+void multiply_panels(const Ctx& ctx, const Product& product, int64_t first_panel, int64_t last_panel);
 
 // y[0 .. weight.in) = sum over o of x[o] * weight[expert][o]: the transposed product of one row, one thread.
 // acc: padded_in * 16 floats of scratch.
 void multiply_transposed(const Ctx& ctx, const Weight& weight, int64_t expert, const float* x, float* y, float* acc);
+
+// Ranges that a loop over panels hands to each thread: one for few rows, where each thread should read one stream of
+// weights, several for many, where they even out unequal speeds.
+inline int ranges_per_thread(int64_t rows) { return rows <= 32 ? 1 : 8; }
 
 }  // namespace landfall

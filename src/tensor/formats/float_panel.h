@@ -1,4 +1,5 @@
-// Panels of formats that are floating point themselves: groups of 32 columns, column after column, 16 rows each.
+// Panels of formats that are floating point themselves: groups of 32 columns, column after column, 16 rows each; of
+// bf16 two columns together, row after row, as the processors' products of pairs want them.
 // A format is described by a struct F: kName, kGgufType, kBlock, kBlockBytes (a file block), and
 //   kNumber, Stored         what one number is, and the type that holds it in the panel
 //   kScaled                 true: each file block starts with a float scale; a unit then starts with 16 of them
@@ -26,6 +27,12 @@ struct FloatPanel {
   static int64_t padded(int64_t in) { return (in + kUnit - 1) / kUnit * kUnit; }
   static int64_t size(int64_t padded_in) { return padded_in / kUnit * kUnitBytes; }
 
+  // Where number k of row r of a unit stands.
+  static int64_t place(int64_t k, int64_t r) {
+    if constexpr (F::kNumber == Number::bf16) return k / 2 * 2 * kPanelRows + 2 * r + k % 2;
+    return k * kPanelRows + r;
+  }
+
   static float value(Stored stored, float scale) {
     const float plain = F::to_float(stored);
     return F::kScaled ? plain * scale : plain;
@@ -51,7 +58,7 @@ struct FloatPanel {
         const std::byte* block = rows[r] + k / F::kBlock * F::kBlockBytes;
         std::byte* unit = panel + k / kUnit * kUnitBytes;
         if constexpr (F::kScaled) std::memcpy(unit + 4 * r, block, 4);
-        std::memcpy(unit + kScaleBytes + (k % kUnit * kPanelRows + r) * static_cast<int64_t>(sizeof(Stored)),
+        std::memcpy(unit + kScaleBytes + place(k % kUnit, r) * static_cast<int64_t>(sizeof(Stored)),
                     block + (F::kScaled ? 4 : 0) + k % F::kBlock * static_cast<int64_t>(sizeof(Stored)),
                     sizeof(Stored));
       }
@@ -64,7 +71,7 @@ struct FloatPanel {
       float scale = 1.0f;
       if constexpr (F::kScaled) std::memcpy(&scale, unit + 4 * row, 4);
       Stored stored;
-      std::memcpy(&stored, unit + kScaleBytes + (k % kUnit * kPanelRows + row) * static_cast<int64_t>(sizeof stored),
+      std::memcpy(&stored, unit + kScaleBytes + place(k % kUnit, row) * static_cast<int64_t>(sizeof stored),
                   sizeof stored);
       out[k] = value(stored, scale);
     }
@@ -88,18 +95,13 @@ constexpr Format make_float_format(std::span<const FormatKernels> kernels) {
 
 }  // namespace landfall
 
+#define LANDFALL_FLOAT_ROW(set, F) \
+  { KernelSet::set, set::float_panel<F>, set::float_panel<F>, Activation::f32, set::float_scale_rows<F> }
 #if defined(__x86_64__)
-#define LANDFALL_FLOAT_KERNELS(F)                                                    \
-  {KernelSet::avx512, avx512::float_panel<F>, nullptr, avx512::float_scale_rows<F>}, \
-      {KernelSet::avx2, avx2::float_panel<F>, nullptr, avx2::float_scale_rows<F>}, { \
-    KernelSet::scalar, scalar::float_panel<F>, nullptr, scalar::float_scale_rows<F>  \
-  }
-#elif defined(__aarch64__)
-#define LANDFALL_FLOAT_KERNELS(F)                                                   \
-  {KernelSet::neon, neon::float_panel<F>, nullptr, neon::float_scale_rows<F>}, {    \
-    KernelSet::scalar, scalar::float_panel<F>, nullptr, scalar::float_scale_rows<F> \
-  }
-#else
 #define LANDFALL_FLOAT_KERNELS(F) \
-  { KernelSet::scalar, scalar::float_panel<F>, nullptr, scalar::float_scale_rows<F> }
+  LANDFALL_FLOAT_ROW(avx512, F), LANDFALL_FLOAT_ROW(avx2, F), LANDFALL_FLOAT_ROW(scalar, F)
+#elif defined(__aarch64__)
+#define LANDFALL_FLOAT_KERNELS(F) LANDFALL_FLOAT_ROW(neon, F), LANDFALL_FLOAT_ROW(scalar, F)
+#else
+#define LANDFALL_FLOAT_KERNELS(F) LANDFALL_FLOAT_ROW(scalar, F)
 #endif

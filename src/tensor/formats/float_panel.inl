@@ -1,45 +1,55 @@
 // The matrix kernel over panels of floating-point formats, compiled per target. One order over the columns for every
 // number of rows, so results do not depend on the batch.
 
+#include "tensor/formats/tiles.inl"
+
+// Columns c and c + 1 of 16 rows as float.
 template <class F>
-inline F32 load_column(const typename F::Stored* p) {
+inline void load_columns(const typename F::Stored* p, F32& first, F32& second) {
   if constexpr (F::kNumber == Number::f32) {
-    return load_f32(p);
+    first = load_f32(p), second = load_f32(p + 16);
   } else if constexpr (F::kNumber == Number::f16) {
-    return load_f16(p);
+    first = load_f16(p), second = load_f16(p + 16);
   } else if constexpr (F::kNumber == Number::bf16) {
-    return load_bf16(p);
+    const I32 pairs = load_i32(p);
+    first = as_float(shift_left<16>(pairs)), second = as_float(bit_and(pairs, set_i32(INT32_C(-65536))));
   } else {
-    return load_e4m3(p);
+    first = load_e4m3(p), second = load_e4m3(p + 16);
   }
 }
 
 template <class F, int T>
 void float_tile(const std::byte* panel, const PackedRows& x, int64_t first, float* y, int64_t y_stride) {
   using P = FloatPanel<F>;
+  const float* row[T];
   F32 acc[T];
-  for (int t = 0; t < T; ++t) acc[t] = zero();
-  const float* rows = x.f32 + first * x.columns;
+  LANDFALL_UNROLL
+  for (int t = 0; t < T; ++t) {
+    row[t] = reinterpret_cast<const float*>(x.data + x.place(first + t) * x.stride);
+    acc[t] = zero();
+  }
   for (int64_t column = 0; column < x.columns; column += P::kUnit, panel += P::kUnitBytes) {
     F32 scale = set_f32(1.0f);
     if constexpr (F::kScaled) scale = load_f32(reinterpret_cast<const float*>(panel));
     const auto* w = reinterpret_cast<const typename F::Stored*>(panel + P::kScaleBytes);
-    for (int64_t c = 0; c < P::kUnit; ++c, w += kPanelRows) {
-      F32 value = load_column<F>(w);
-      if constexpr (F::kScaled) value = mul(value, scale);
-      for (int t = 0; t < T; ++t) acc[t] = fma(value, set_f32(rows[t * x.columns + column + c]), acc[t]);
+    for (int64_t c = 0; c < P::kUnit; c += 2, w += 2 * kPanelRows) {
+      F32 even, odd;
+      load_columns<F>(w, even, odd);
+      if constexpr (F::kScaled) even = mul(even, scale), odd = mul(odd, scale);
+      LANDFALL_UNROLL
+      for (int t = 0; t < T; ++t) {
+        acc[t] = fma(even, set_f32(row[t][column + c]), acc[t]);
+        acc[t] = fma(odd, set_f32(row[t][column + c + 1]), acc[t]);
+      }
     }
   }
+  LANDFALL_UNROLL
   for (int t = 0; t < T; ++t) store(y + t * y_stride, acc[t]);
 }
 
 template <class F>
 void float_panel(const std::byte* panel, const PackedRows& x, int64_t first, int64_t rows, float* y, int64_t y_stride) {
-  int64_t t = 0;
-  for (; t + 8 <= rows; t += 8) float_tile<F, 8>(panel, x, first + t, y + t * y_stride, y_stride);
-  if (t + 4 <= rows) float_tile<F, 4>(panel, x, first + t, y + t * y_stride, y_stride), t += 4;
-  if (t + 2 <= rows) float_tile<F, 2>(panel, x, first + t, y + t * y_stride, y_stride), t += 2;
-  if (t < rows) float_tile<F, 1>(panel, x, first + t, y + t * y_stride, y_stride);
+  LANDFALL_TILES(float_tile, F);
 }
 
 template <class F>
@@ -50,10 +60,41 @@ void float_scale_rows(const std::byte* panel, int64_t columns, const float* x, f
     F32 scale = set_f32(1.0f);
     if constexpr (F::kScaled) scale = load_f32(reinterpret_cast<const float*>(panel));
     const auto* w = reinterpret_cast<const typename F::Stored*>(panel + P::kScaleBytes);
-    for (int64_t c = 0; c < P::kUnit; ++c, w += kPanelRows, acc += 16) {
-      F32 value = load_column<F>(w);
-      if constexpr (F::kScaled) value = mul(value, scale);
-      store(acc, fma(value, rows, load_f32(acc)));
+    for (int64_t c = 0; c < P::kUnit; c += 2, w += 2 * kPanelRows, acc += 32) {
+      F32 even, odd;
+      load_columns<F>(w, even, odd);
+      if constexpr (F::kScaled) even = mul(even, scale), odd = mul(odd, scale);
+      store(acc, fma(even, rows, load_f32(acc)));
+      store(acc + 16, fma(odd, rows, load_f32(acc + 16)));
     }
   }
 }
+
+#if defined(LANDFALL_HAS_BF16_DOT)
+// BF16 panels with activations rounded to bf16: two columns a product, as the processor adds them.
+template <class F, int T>
+void bf16_tile(const std::byte* panel, const PackedRows& x, int64_t first, float* y, int64_t y_stride) {
+  const std::byte* row[T];
+  F32 acc[T];
+  LANDFALL_UNROLL
+  for (int t = 0; t < T; ++t) {
+    row[t] = x.data + x.place(first + t) * x.stride;
+    acc[t] = zero();
+  }
+  for (int64_t pair = 0; pair < x.columns / 2; pair += 4, panel += 256) {
+    LANDFALL_UNROLL
+    for (int p = 0; p < 4; ++p) {
+      const I32 w = load_i32(panel + 64 * p);
+      LANDFALL_UNROLL
+      for (int t = 0; t < T; ++t) acc[t] = dot_bf16(acc[t], w, set_i32(read_i32(row[t] + (pair + p) * 4)));
+    }
+  }
+  LANDFALL_UNROLL
+  for (int t = 0; t < T; ++t) store(y + t * y_stride, acc[t]);
+}
+
+template <class F>
+void bf16_panel(const std::byte* panel, const PackedRows& x, int64_t first, int64_t rows, float* y, int64_t y_stride) {
+  LANDFALL_TILES(bf16_tile, F);
+}
+#endif

@@ -50,13 +50,13 @@ struct Block {
 template <class F>
 inline constexpr bool kHasTable = !std::is_null_pointer_v<std::remove_cv_t<decltype(F::kTable)>>;
 
-// Whether all codes, after the table look-up, stay below 128, so that the cheaper byte product serves.
+// The largest code, after the table look-up: below 128 a cheaper byte product serves.
 template <class F>
-constexpr bool small_codes() {
+constexpr int largest_code() {
   if constexpr (kHasTable<F>) {
-    return std::all_of(F::kTable, F::kTable + 16, [](uint8_t v) { return v < 128; });
+    return *std::max_element(F::kTable, F::kTable + 16);
   } else {
-    return F::kBits < 8;
+    return (1 << F::kBits) - 1;
   }
 }
 
@@ -262,18 +262,13 @@ inline uint8_t nearest_code(float v, float inverse, int bias, int hi) {
 }  // namespace landfall
 
 // Row of a FormatKernels table per kernel set, for traits F.
+#define LANDFALL_PANEL_ROW(set, F) \
+  { KernelSet::set, set::panel_f32<F>, set::panel_int8<F>, Activation::int8, set::panel_scale_rows<F> }
 #if defined(__x86_64__)
-#define LANDFALL_FORMAT_KERNELS(F)                                                               \
-  {KernelSet::avx512, avx512::panel_f32<F>, avx512::panel_int8<F>, avx512::panel_scale_rows<F>}, \
-      {KernelSet::avx2, avx2::panel_f32<F>, avx2::panel_int8<F>, avx2::panel_scale_rows<F>}, {   \
-    KernelSet::scalar, scalar::panel_f32<F>, scalar::panel_int8<F>, scalar::panel_scale_rows<F>  \
-  }
-#elif defined(__aarch64__)
-#define LANDFALL_FORMAT_KERNELS(F)                                                              \
-  {KernelSet::neon, neon::panel_f32<F>, neon::panel_int8<F>, neon::panel_scale_rows<F>}, {      \
-    KernelSet::scalar, scalar::panel_f32<F>, scalar::panel_int8<F>, scalar::panel_scale_rows<F> \
-  }
-#else
 #define LANDFALL_FORMAT_KERNELS(F) \
-  { KernelSet::scalar, scalar::panel_f32<F>, scalar::panel_int8<F>, scalar::panel_scale_rows<F> }
+  LANDFALL_PANEL_ROW(avx512, F), LANDFALL_PANEL_ROW(avx2, F), LANDFALL_PANEL_ROW(scalar, F)
+#elif defined(__aarch64__)
+#define LANDFALL_FORMAT_KERNELS(F) LANDFALL_PANEL_ROW(neon, F), LANDFALL_PANEL_ROW(scalar, F)
+#else
+#define LANDFALL_FORMAT_KERNELS(F) LANDFALL_PANEL_ROW(scalar, F)
 #endif

@@ -1,13 +1,7 @@
 // The matrix kernels over panels, compiled per target. Each output is reduced over the columns in one order, group by
 // group, whatever the number of rows that share a tile, so results do not depend on the batch.
 
-// The loops over the rows of a tile are unrolled, or GCC keeps the accumulators in memory.
-#undef LANDFALL_UNROLL
-#if defined(__clang__)
-#define LANDFALL_UNROLL _Pragma("unroll")
-#else
-#define LANDFALL_UNROLL _Pragma("GCC unroll 8")
-#endif
+#include "tensor/formats/tiles.inl"
 
 // The eight lines of codes of 32 columns: byte 4r+i of line j is the code of row r, column 4j+i.
 template <class F>
@@ -87,15 +81,74 @@ inline void load_scales(const uint8_t* unit, int64_t g, F32& scale, F32& offset)
   }
 }
 
+// The sum over 32 columns of bias * activation, as the products start from it: `minus_sum` times a bias that is a power
+// of two or the sum of two.
+template <int kBias>
+inline I32 start_of(int32_t minus_sum) {
+  constexpr int kLow = __builtin_ctz(kBias), kRest = kBias & (kBias - 1);
+  const I32 sum = set_i32(minus_sum);
+  if constexpr (kRest == 0) {
+    return shift_left<kLow>(sum);
+  } else {
+    static_assert((kRest & (kRest - 1)) == 0);
+    return add_i32(shift_left<kLow>(sum), shift_left<__builtin_ctz(kRest)>(sum));
+  }
+}
+
+// The integer as a float, times 2^exponent. A zero becomes 2^(exponent - 127), which is nothing.
+inline F32 scaled(I32 v, int32_t exponent) { return as_float(add_i32(as_bits(to_float(v)), set_i32(exponent))); }
+
+// Adds 32 columns of N rows to their sums. line: the codes; scale, minus_offset: of each part of 32 / kParts columns.
+template <class F, int N>
+LANDFALL_INLINE void add_block(const I32* line, const F32* scale, const F32* minus_offset, const std::byte* const* x,
+                               F32* acc) {
+  constexpr int kParts = F::kGroup16 ? 2 : 1, kLines = 8 / kParts;
+  // Codes of 8 bits: some processors multiply signed bytes better, then the bias is in the bytes.
+  constexpr bool kSigned = largest_code<F>() > 127 && kSignedBytes;
+  const int8_t* code[N];
+  int32_t exponent[N];
+  LANDFALL_UNROLL
+  for (int n = 0; n < N; ++n) {
+    code[n] = reinterpret_cast<const int8_t*>(x[n]);
+    exponent[n] = read_i32(code[n] + 32);
+  }
+  LANDFALL_UNROLL
+  for (int part = 0; part < kParts; ++part) {
+    I32 sum[N];
+    LANDFALL_UNROLL
+    for (int n = 0; n < N; ++n) {
+      if constexpr (F::kBias == 0 || kSigned) {
+        sum[n] = set_i32(0);
+      } else {
+        sum[n] = start_of<F::kBias>(read_i32(code[n] + 36 + (kParts == 2 ? 4 * part : 8)));
+      }
+    }
+    dot_lines<largest_code<F>(), kLines, N>(line + part * kLines, code, part * 16, sum);
+    LANDFALL_UNROLL
+    for (int n = 0; n < N; ++n) {
+      acc[n] = fma(scaled(sum[n], exponent[n]), scale[part], acc[n]);
+      if constexpr (kHasOffset<F>) {
+        const I32 minus_sum = set_i32(read_i32(code[n] + 36 + (kParts == 2 ? 4 * part : 8)));
+        acc[n] = fma(scaled(minus_sum, exponent[n]), minus_offset[part], acc[n]);
+      }
+    }
+  }
+}
+
 template <class F, int T>
 void int8_tile(const std::byte* panel, const PackedRows& x, int64_t first, float* y, int64_t y_stride) {
   using L = PanelLayout<F>;
-  constexpr int kParts = F::kGroup16 ? 2 : 1;  // sub-groups in 32 columns
-  // Codes of 8 bits: some processors multiply signed bytes better, then the bias is in the bytes.
-  constexpr bool kSigned = !small_codes<F>() && kSignedBytes;
-  static_assert(small_codes<F>() || F::kBias == 128);
+  constexpr int kParts = F::kGroup16 ? 2 : 1;
+  constexpr bool kSigned = largest_code<F>() > 127 && kSignedBytes;
+  static_assert(largest_code<F>() < 128 || F::kBias == 128);
+  constexpr int kWhole = T / kTogether * kTogether;
+  const std::byte* row[T];
   F32 acc[T];
-  for (int t = 0; t < T; ++t) acc[t] = zero();
+  LANDFALL_UNROLL
+  for (int t = 0; t < T; ++t) {
+    row[t] = x.data + x.place(first + t) * x.stride;
+    acc[t] = zero();
+  }
   const auto* unit = reinterpret_cast<const uint8_t*>(panel);
   const int64_t groups = x.columns / 32;
   for (int64_t group = 0; group < groups; group += L::kGroups32, unit += L::kUnitBytes) {
@@ -105,35 +158,22 @@ void int8_tile(const std::byte* panel, const PackedRows& x, int64_t first, float
       if constexpr (kSigned) {
         for (I32& codes : line) codes = bit_xor(codes, set_i32(INT32_C(-0x7f7f7f80)));
       }
-      F32 scale[kParts], offset[kParts];
-      for (int part = 0; part < kParts; ++part) load_scales<F>(unit, g * kParts + part, scale[part], offset[part]);
-      LANDFALL_UNROLL
-      for (int t = 0; t < T; ++t) {
-        const int64_t row = first + t;
-        const int8_t* a = x.int8 + row * x.columns + (group + g) * 32;
-        const int32_t* sums = x.sums + row * (x.columns / 16) + (group + g) * 2;
-        F32 total = zero();
-        for (int part = 0; part < kParts; ++part) {
-          const int32_t sum = kParts == 2 ? sums[part] : sums[0] + sums[1];
-          I32 even = set_i32(kSigned ? 0 : -F::kBias * sum), odd = set_i32(0);
-          for (int j = part * 4; j < (kParts == 2 ? part * 4 + 4 : 8); j += 2) {
-            if constexpr (small_codes<F>()) {
-              even = dot7(even, line[j], a + 4 * j);
-              odd = dot7(odd, line[j + 1], a + 4 * j + 4);
-            } else {
-              even = dot8(even, line[j], a + 4 * j);
-              odd = dot8(odd, line[j + 1], a + 4 * j + 4);
-            }
-          }
-          const F32 product = to_float(add_i32(even, odd));
-          total = part == 0 ? mul(product, scale[part]) : fma(product, scale[part], total);
-          if constexpr (kHasOffset<F>) total = fma(set_f32(static_cast<float>(sum)), offset[part], total);
-        }
-        acc[t] = fma(total, set_f32(x.scale[row * groups + group + g]), acc[t]);
+      F32 scale[kParts], minus_offset[kParts];
+      for (int part = 0; part < kParts; ++part) {
+        load_scales<F>(unit, g * kParts + part, scale[part], minus_offset[part]);
+        if constexpr (kHasOffset<F>) minus_offset[part] = sub(zero(), minus_offset[part]);
       }
+      LANDFALL_UNROLL
+      for (int t = 0; t < kWhole; t += kTogether) {
+        add_block<F, kTogether>(line, scale, minus_offset, row + t, acc + t);
+      }
+      if constexpr (kWhole < T) add_block<F, T - kWhole>(line, scale, minus_offset, row + kWhole, acc + kWhole);
+      LANDFALL_UNROLL
+      for (int t = 0; t < T; ++t) row[t] += sizeof(CodeBlock);
     }
   }
-  for (int t = 0; t < T; ++t) store(y + t * y_stride, acc[t]);
+  LANDFALL_UNROLL
+  for (int t = 0; t < T; ++t) store(y + t * y_stride, mul(acc[t], set_f32(x.scale[x.place(first + t)])));
 }
 
 // 32 columns of 16 rows as float: out[c * 16 + r].
@@ -155,48 +195,40 @@ inline void unpack_group(const uint8_t* unit, int64_t g, float* out) {
   }
 }
 
-// Adds 32 columns to the accumulators: column c of 16 rows stands at w[c * 16].
-template <int T>
-inline void float_group(const float* w, const float* x, int64_t x_stride, F32* acc) {
-  for (int c = 0; c < 32; ++c) {
-    const F32 column = load_f32(w + c * 16);
-    for (int t = 0; t < T; ++t) acc[t] = fma(column, set_f32(x[t * x_stride + c]), acc[t]);
-  }
-}
-
 template <class F, int T>
 void f32_tile(const std::byte* panel, const PackedRows& x, int64_t first, float* y, int64_t y_stride) {
   using L = PanelLayout<F>;
+  const float* row[T];
   F32 acc[T];
-  for (int t = 0; t < T; ++t) acc[t] = zero();
+  LANDFALL_UNROLL
+  for (int t = 0; t < T; ++t) {
+    row[t] = reinterpret_cast<const float*>(x.data + x.place(first + t) * x.stride);
+    acc[t] = zero();
+  }
   const auto* unit = reinterpret_cast<const uint8_t*>(panel);
-  const float* rows = x.f32 + first * x.columns;
   alignas(64) float w[32 * 16];
   for (int64_t column = 0; column < x.columns; column += F::kBlock, unit += L::kUnitBytes) {
     for (int64_t g = 0; g < L::kGroups32; ++g) {
       unpack_group<F>(unit, g, w);
-      float_group<T>(w, rows + column + g * 32, x.columns, acc);
+      for (int64_t c = 0; c < 32; ++c) {
+        const F32 values = load_f32(w + c * 16);
+        LANDFALL_UNROLL
+        for (int t = 0; t < T; ++t) acc[t] = fma(values, set_f32(row[t][column + g * 32 + c]), acc[t]);
+      }
     }
   }
+  LANDFALL_UNROLL
   for (int t = 0; t < T; ++t) store(y + t * y_stride, acc[t]);
 }
 
-// Cuts the rows into tiles; a tile's size never changes a result, only its speed.
-#define LANDFALL_TILES(tile)                                                                 \
-  int64_t t = 0;                                                                             \
-  for (; t + 8 <= rows; t += 8) tile<F, 8>(panel, x, first + t, y + t * y_stride, y_stride); \
-  if (t + 4 <= rows) tile<F, 4>(panel, x, first + t, y + t * y_stride, y_stride), t += 4;    \
-  if (t + 2 <= rows) tile<F, 2>(panel, x, first + t, y + t * y_stride, y_stride), t += 2;    \
-  if (t < rows) tile<F, 1>(panel, x, first + t, y + t * y_stride, y_stride)
-
 template <class F>
 void panel_int8(const std::byte* panel, const PackedRows& x, int64_t first, int64_t rows, float* y, int64_t y_stride) {
-  LANDFALL_TILES(int8_tile);
+  LANDFALL_TILES(int8_tile, F);
 }
 
 template <class F>
 void panel_f32(const std::byte* panel, const PackedRows& x, int64_t first, int64_t rows, float* y, int64_t y_stride) {
-  LANDFALL_TILES(f32_tile);
+  LANDFALL_TILES(f32_tile, F);
 }
 
 template <class F>

@@ -53,20 +53,23 @@ void run(Ctx& ctx, OpCall& c) {
   std::vector<int64_t> start(static_cast<size_t>(w.experts) + 1), order(static_cast<size_t>(total));
   for (int64_t t = 0; t < total; ++t) ++start[static_cast<size_t>(id[t]) + 1];
   for (size_t e = 1; e < start.size(); ++e) start[e] += start[e - 1];
-  std::vector<ExpertRows> work;
+  std::vector<Product> work;
   for (int64_t e = 0; e < w.experts; ++e) {
     const int64_t first = start[static_cast<size_t>(e)], count = start[static_cast<size_t>(e) + 1] - first;
-    if (count > 0) work.push_back({e, first, count});
+    if (count > 0) work.push_back({&w, e, nullptr, first, count, nullptr, w.out});
   }
-  std::vector<const float*> pointers(static_cast<size_t>(total));
+  const Arena::Mark mark = ctx.arena.mark();
+  auto* index = reinterpret_cast<int32_t*>(ctx.arena.scratch(static_cast<size_t>(total) * 4));
   for (int64_t t = 0; t < total; ++t) {
     const int64_t at = start[static_cast<size_t>(id[t])]++;
     order[static_cast<size_t>(at)] = t;
-    pointers[static_cast<size_t>(at)] = data<float>(x) + t / k * x.stride[0] + (x.rank == 2 ? 0 : t % k * x.stride[1]);
+    index[at] = static_cast<int32_t>(x.rank == 2 ? t / k : t);
   }
-  const Arena::Mark mark = ctx.arena.mark();
   auto* sorted = reinterpret_cast<float*>(ctx.arena.scratch(static_cast<size_t>(total * w.out) * 4));
-  multiply(ctx, w, work, pack_rows(ctx, w, pointers), sorted, w.out);
+  PackedRows packed = pack_rows(ctx, w, x);
+  packed.index = index;
+  for (Product& p : work) p.x = &packed, p.y = sorted + p.first * w.out;
+  multiply(ctx, work);
   ctx.pool.parallel_for(total, 16, [&](int64_t begin, int64_t end, int) {
     for (int64_t at = begin; at < end; ++at) {
       std::memcpy(data<float>(c.out[0]) + order[static_cast<size_t>(at)] * w.out, sorted + at * w.out,

@@ -84,22 +84,18 @@ void run(Ctx& ctx, OpCall& c) {
     ctx.arena.rewind(mark);
     return;
   }
-  // Packed row h * rows + r, so that each head's rows lie together; a shared input is packed once per head all the
-  // same, which costs little beside the product.
-  std::vector<const float*> pointers(static_cast<size_t>(s.heads * s.rows));
-  std::vector<ExpertRows> work;
-  for (int64_t h = 0; h < s.heads; ++h) {
-    work.push_back({h, h * s.rows, s.rows});
-    for (int64_t r = 0; r < s.rows; ++r) pointers[static_cast<size_t>(h * s.rows + r)] = row_of(r, h);
+  // A shared input is packed once; else head h finds its rows r at r * heads + h.
+  PackedRows packed = pack_rows(ctx, w, x);
+  if (!s.shared) {
+    auto* index = reinterpret_cast<int32_t*>(ctx.arena.scratch(static_cast<size_t>(s.heads * s.rows) * 4));
+    for (int64_t h = 0; h < s.heads; ++h)
+      for (int64_t r = 0; r < s.rows; ++r) index[h * s.rows + r] = static_cast<int32_t>(r * s.heads + h);
+    packed.index = index;
   }
-  auto* by_head = reinterpret_cast<float*>(ctx.arena.scratch(static_cast<size_t>(s.heads * s.rows * s.out) * 4));
-  multiply(ctx, w, work, pack_rows(ctx, w, pointers), by_head, s.out);
-  ctx.pool.parallel_for(s.rows * s.heads, 64, [&](int64_t begin, int64_t end, int) {
-    for (int64_t t = begin; t < end; ++t) {
-      const int64_t r = t / s.heads, h = t % s.heads;
-      std::memcpy(y + t * s.out, by_head + (h * s.rows + r) * s.out, static_cast<size_t>(s.out) * 4);
-    }
-  });
+  auto* work = reinterpret_cast<Product*>(ctx.arena.scratch(static_cast<size_t>(s.heads) * sizeof(Product)));
+  for (int64_t h = 0; h < s.heads; ++h)
+    work[h] = {&w, h, &packed, s.shared ? 0 : h * s.rows, s.rows, y + h * s.out, s.heads * s.out};
+  multiply(ctx, {work, static_cast<size_t>(s.heads)});
   ctx.arena.rewind(mark);
 }
 

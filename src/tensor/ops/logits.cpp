@@ -32,12 +32,16 @@ void reference(Ctx&, OpCall& c) {
 void run(Ctx& ctx, OpCall& c) {
   const Weight& w = *c.weights[0];
   const int64_t count = c.in[1].elements();
-  std::vector<const float*> pointers(static_cast<size_t>(count));
+  const Arena::Mark mark = ctx.arena.mark();
+  auto* gathered = reinterpret_cast<float*>(ctx.arena.scratch(static_cast<size_t>(count * w.in) * 4));
   for (int64_t n = 0; n < count; ++n) {
-    pointers[static_cast<size_t>(n)] = data<float>(c.in[0]) + data<int32_t>(c.in[1])[n] * c.in[0].stride[0];
+    std::memcpy(gathered + n * w.in, data<float>(c.in[0]) + data<int32_t>(c.in[1])[n] * c.in[0].stride[0],
+                static_cast<size_t>(w.in) * 4);
   }
-  const ExpertRows all{0, 0, count};
-  multiply(ctx, w, {&all, 1}, pack_rows(ctx, w, pointers), data<float>(c.out[0]), w.out);
+  const PackedRows packed = pack_rows(ctx, w, gathered, w.in, count);
+  const Product all{&w, 0, &packed, 0, count, data<float>(c.out[0]), w.out};
+  multiply(ctx, {&all, 1});
+  ctx.arena.rewind(mark);
 }
 
 void backward(Ctx&, const GradCall& g) {

@@ -21,6 +21,16 @@
 #include <arm_neon.h>
 #endif
 
+// Short loops over registers are unrolled, or GCC keeps the accumulators in memory.
+#undef LANDFALL_UNROLL
+#undef LANDFALL_INLINE
+#if defined(__clang__)
+#define LANDFALL_UNROLL _Pragma("unroll")
+#else
+#define LANDFALL_UNROLL _Pragma("GCC unroll 16")
+#endif
+#define LANDFALL_INLINE __attribute__((always_inline)) inline
+
 namespace landfall {
 // Four bytes from anywhere.
 inline int32_t read_i32(const void* p) {
@@ -65,6 +75,7 @@ namespace landfall::avx512 {
 #include "tensor/simd/vector_avx512.inl"
 #include "tensor/simd/math.inl"
 #include LANDFALL_TARGET_FILE
+#undef LANDFALL_HAS_BF16_DOT
 }  // namespace landfall::avx512
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -1,5 +1,25 @@
 // Functions over the vector wrapper of the target that includes this file.
 
+// acc[n] += products of kLines lines of codes, none above kMost, with the bytes from x[n] + at on: byte 4r+i of line j
+// with byte 4j+i. For N rows at once.
+#ifndef LANDFALL_OWN_DOT_LINES
+template <int kMost, int kLines, int N>
+LANDFALL_INLINE void dot_lines(const I32* line, const int8_t* const* x, int at, I32* acc) {
+  LANDFALL_UNROLL
+  for (int j = 0; j < kLines; ++j) {
+    LANDFALL_UNROLL
+    for (int n = 0; n < N; ++n) {
+      if constexpr (kMost < 128) {
+        acc[n] = dot7(acc[n], line[j], x[n] + at + 4 * j);
+      } else {
+        acc[n] = dot8(acc[n], line[j], x[n] + at + 4 * j);
+      }
+    }
+  }
+}
+#endif
+#undef LANDFALL_OWN_DOT_LINES
+
 // e^x by range reduction x = n ln 2 + r, |r| <= ln 2 / 2, and a polynomial of degree 6 on r (Cephes expf): about 1 ulp.
 // x is clamped to [-87.3, 88.3], where the result is a normal number.
 inline F32 exp(F32 x) {

@@ -7,6 +7,7 @@ struct F32 {
   __m256 lo, hi;
 };
 
+inline constexpr int kTile = 8, kTogether = 4;
 inline I32 load_i32(const void* p) {
   const auto* q = static_cast<const __m256i*>(p);
   return {_mm256_loadu_si256(q), _mm256_loadu_si256(q + 1)};
@@ -41,6 +42,41 @@ inline I32 dot8(I32 acc, I32 w, const int8_t* x) {
   const __m256i four = _mm256_set1_epi32(read_i32(x));
   return {dot8_half(acc.lo, w.lo, four), dot8_half(acc.hi, w.hi, four)};
 }
+// Products of bytes below 128 fit into 16 bits, of small ones several sums do: they are widened once for all of them.
+#define LANDFALL_OWN_DOT_LINES
+template <int kMost, int kLines, int N>
+LANDFALL_INLINE void dot_lines(const I32* line, const int8_t* const* x, int at, I32* acc) {
+  if constexpr (kMost < 128) {
+    constexpr int kRoom = 32767 / (2 * 127 * kMost);
+    constexpr int kFit = kRoom >= kLines ? kLines : kRoom >= 4 ? 4 : kRoom >= 2 ? 2 : 1;
+    const __m256i ones = _mm256_set1_epi16(1);
+    LANDFALL_UNROLL
+    for (int first = 0; first < kLines; first += kFit) {
+      I32 sum[N];
+      LANDFALL_UNROLL
+      for (int j = 0; j < kFit; ++j) {
+        LANDFALL_UNROLL
+        for (int n = 0; n < N; ++n) {
+          const __m256i four = _mm256_set1_epi32(read_i32(x[n] + at + 4 * (first + j)));
+          const __m256i lo = _mm256_maddubs_epi16(line[first + j].lo, four);
+          const __m256i hi = _mm256_maddubs_epi16(line[first + j].hi, four);
+          sum[n] = j == 0 ? I32{lo, hi} : I32{_mm256_add_epi16(sum[n].lo, lo), _mm256_add_epi16(sum[n].hi, hi)};
+        }
+      }
+      LANDFALL_UNROLL
+      for (int n = 0; n < N; ++n) {
+        acc[n].lo = _mm256_add_epi32(acc[n].lo, _mm256_madd_epi16(sum[n].lo, ones));
+        acc[n].hi = _mm256_add_epi32(acc[n].hi, _mm256_madd_epi16(sum[n].hi, ones));
+      }
+    }
+  } else {
+    LANDFALL_UNROLL
+    for (int j = 0; j < kLines; ++j) {
+      LANDFALL_UNROLL
+      for (int n = 0; n < N; ++n) acc[n] = dot8(acc[n], line[j], x[n] + at + 4 * j);
+    }
+  }
+}
 inline I32 lookup(const uint8_t* table, I32 codes) {
   const __m256i t = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
   return {_mm256_shuffle_epi8(t, codes.lo), _mm256_shuffle_epi8(t, codes.hi)};
@@ -64,6 +100,7 @@ inline I32 clamp_i32(I32 a, int32_t low, int32_t high) {
   return {_mm256_min_epi32(_mm256_max_epi32(a.lo, l), h), _mm256_min_epi32(_mm256_max_epi32(a.hi, l), h)};
 }
 inline F32 as_float(I32 a) { return {_mm256_castsi256_ps(a.lo), _mm256_castsi256_ps(a.hi)}; }
+inline I32 as_bits(F32 a) { return {_mm256_castps_si256(a.lo), _mm256_castps_si256(a.hi)}; }
 inline I32 add_i32(I32 a, I32 b) { return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)}; }
 inline I32 sub_i32(I32 a, I32 b) { return {_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi)}; }
 
@@ -105,6 +142,11 @@ inline __m256 widen_bf16(__m128i eight) {
 inline F32 load_bf16(const uint16_t* p) {
   const auto* q = reinterpret_cast<const __m128i*>(p);
   return {widen_bf16(_mm_loadu_si128(q)), widen_bf16(_mm_loadu_si128(q + 1))};
+}
+inline void store_bf16(uint16_t* p, F32 a) {  // round to nearest even
+  float full[16];
+  store(full, a);
+  for (int i = 0; i < 16; ++i) p[i] = float_to_bf16(full[i]);
 }
 inline F32 load_i8(const int8_t* p) {
   const __m128i all = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));

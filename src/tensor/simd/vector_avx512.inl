@@ -7,6 +7,7 @@ struct F32 {
   __m512 v;
 };
 
+inline constexpr int kTile = 12, kTogether = 4;
 inline I32 load_i32(const void* p) { return {_mm512_loadu_si512(p)}; }
 inline I32 set_i32(int32_t x) { return {_mm512_set1_epi32(x)}; }
 inline I32 bit_and(I32 a, I32 b) { return {_mm512_and_si512(a.v, b.v)}; }
@@ -25,6 +26,11 @@ inline I32 dot8(I32 acc, I32 w, const int8_t* x) {
   return {_mm512_dpbusd_epi32(acc.v, w.v, _mm512_set1_epi32(read_i32(x)))};
 }
 inline I32 dot7(I32 acc, I32 w, const int8_t* x) { return dot8(acc, w, x); }
+// acc + the products of two bf16 numbers a lane. Subnormal numbers count as zero.
+#define LANDFALL_HAS_BF16_DOT
+inline F32 dot_bf16(F32 acc, I32 a, I32 b) {
+  return {_mm512_dpbf16_ps(acc.v, reinterpret_cast<__m512bh>(a.v), reinterpret_cast<__m512bh>(b.v))};
+}
 inline I32 lookup(const uint8_t* table, I32 codes) {
   const __m512i t = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
   return {_mm512_shuffle_epi8(t, codes.v)};
@@ -37,6 +43,7 @@ inline I32 clamp_i32(I32 a, int32_t low, int32_t high) {
   return {_mm512_min_epi32(_mm512_max_epi32(a.v, _mm512_set1_epi32(low)), _mm512_set1_epi32(high))};
 }
 inline F32 as_float(I32 a) { return {_mm512_castsi512_ps(a.v)}; }
+inline I32 as_bits(F32 a) { return {_mm512_castps_si512(a.v)}; }
 inline I32 add_i32(I32 a, I32 b) { return {_mm512_add_epi32(a.v, b.v)}; }
 inline I32 sub_i32(I32 a, I32 b) { return {_mm512_sub_epi32(a.v, b.v)}; }
 
@@ -61,6 +68,9 @@ inline F32 load_f16(const uint16_t* p) {
 inline F32 load_bf16(const uint16_t* p) {
   const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   return {_mm512_castsi512_ps(_mm512_slli_epi32(wide, 16))};
+}
+inline void store_bf16(uint16_t* p, F32 a) {  // round to nearest even
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(a.v)));
 }
 inline F32 load_i8(const int8_t* p) {
   return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))};

@@ -11,6 +11,7 @@ struct F32 {
   for (int i = 0; i < 4; ++i) out.v[i] = (expression); \
   return out
 
+inline constexpr int kTile = 4, kTogether = 4;
 inline I32 load_i32(const void* p) {
   I32 out;
   LANDFALL_LANES(vreinterpretq_u32_u8(vld1q_u8(static_cast<const uint8_t*>(p) + 16 * i)));
@@ -84,6 +85,10 @@ inline F32 as_float(I32 a) {
   F32 out;
   LANDFALL_LANES(vreinterpretq_f32_u32(a.v[i]));
 }
+inline I32 as_bits(F32 a) {
+  I32 out;
+  LANDFALL_LANES(vreinterpretq_u32_f32(a.v[i]));
+}
 inline I32 add_i32(I32 a, I32 b) {
   I32 out;
   LANDFALL_LANES(vaddq_u32(a.v[i], b.v[i]));
@@ -154,6 +159,11 @@ inline F32 load_f16(const uint16_t* p) {
 inline F32 load_bf16(const uint16_t* p) {
   F32 out;
   LANDFALL_LANES(vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p + 4 * i), 16)));
+}
+inline void store_bf16(uint16_t* p, F32 a) {  // round to nearest even
+  float full[16];
+  store(full, a);
+  for (int i = 0; i < 16; ++i) p[i] = float_to_bf16(full[i]);
 }
 inline F32 load_i8(const int8_t* p) {
   F32 out;

@@ -12,6 +12,8 @@ struct F32 {
   for (int i = 0; i < 16; ++i) out.v[i] = (expression); \
   return out
 
+// Rows of activations that a matrix kernel takes together at most, and how many of them are interleaved.
+inline constexpr int kTile = 4, kTogether = 4;
 inline I32 load_i32(const void* p) {
   I32 out;
   std::memcpy(out.v, p, 64);
@@ -99,6 +101,11 @@ inline F32 as_float(I32 a) {
   std::memcpy(out.v, a.v, 64);
   return out;
 }
+inline I32 as_bits(F32 a) {
+  I32 out;
+  std::memcpy(out.v, a.v, 64);
+  return out;
+}
 inline I32 add_i32(I32 a, I32 b) {
   I32 out;
   LANDFALL_LANES(a.v[i] + b.v[i]);
@@ -164,6 +171,11 @@ inline F32 load_f16(const uint16_t* p) {
 inline F32 load_bf16(const uint16_t* p) {
   F32 out;
   LANDFALL_LANES(bf16_to_float(p[i]));
+}
+inline void store_bf16(uint16_t* p, F32 a) {  // round to nearest even
+  float full[16];
+  store(full, a);
+  for (int i = 0; i < 16; ++i) p[i] = float_to_bf16(full[i]);
 }
 inline F32 load_i8(const int8_t* p) {
   F32 out;

@@ -1,0 +1,33 @@
+// How a matrix kernel cuts rows into tiles. A tile's size never changes a result, only its speed. Included inside each
+// target's namespace.
+
+using Tile = void (*)(const std::byte* panel, const PackedRows& x, int64_t first, float* y, int64_t y_stride);
+
+// As few tiles as kTile allows, of sizes that differ by one at most; tile[n - 1] takes n rows.
+inline void run_tiles(const Tile* tile, const std::byte* panel, const PackedRows& x, int64_t first, int64_t rows,
+                      float* y, int64_t y_stride) {
+  for (int64_t left = (rows + kTile - 1) / kTile; left > 0; --left) {
+    const int64_t n = (rows + left - 1) / left;
+    tile[n - 1](panel, x, first, y, y_stride);
+    first += n;
+    rows -= n;
+    y += n * y_stride;
+  }
+}
+
+template <int... kSizes>
+struct TileSizes {};
+template <int n, int... kSizes>
+struct TileSizesUpTo : TileSizesUpTo<n - 1, n, kSizes...> {};
+template <int... kSizes>
+struct TileSizesUpTo<0, kSizes...> {
+  using Sizes = TileSizes<kSizes...>;
+};
+
+#undef LANDFALL_TILES
+#define LANDFALL_TILES(tile, F)                            \
+  [&]<int... kSizes>(TileSizes<kSizes...>) {               \
+    static constexpr Tile kTiles[] = {tile<F, kSizes>...}; \
+    run_tiles(kTiles, panel, x, first, rows, y, y_stride); \
+  }                                                        \
+  (typename TileSizesUpTo<kTile>::Sizes{})
