@@ -61,6 +61,15 @@ Status ModelSource::add(FileTensor tensor) {
   return {};
 }
 
+Result<ModelSource> ModelSource::described(Json metadata, std::vector<FileTensor> tensors) {
+  ModelSource out;
+  out.architecture = metadata["general.architecture"].string();
+  out.path = metadata["general.name"].string();
+  out.config = std::move(metadata);
+  for (FileTensor& tensor : tensors) LANDFALL_TRY(out.add(std::move(tensor)));
+  return out;
+}
+
 Result<ModelSource> ModelSource::open(Env& env, const std::string& path) {
   ModelSource out;
   out.path = path;

@@ -2,9 +2,11 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "cli/long_work.h"
 #include "cli/model_loading.h"
 #include "cli/terminal.h"
 #include "lifecycle/store.h"
+#include "model/random_model.h"
 #include "runtime/load.h"
 #include "tensor/probe.h"
 
@@ -12,11 +14,19 @@ namespace landfall {
 namespace {
 
 constexpr Flag kFlags[] = {
-    {.name = "MODEL", .help = "a name from 'landfall list', or a path", .required = true},
+    {.name = "MODEL", .help = "a name from 'landfall list', or a path; without one the machine alone is measured"},
     {.name = "prompt", .kind = Flag::Kind::integer, .help = "tokens of the prompt", .otherwise = "512"},
     {.name = "generate", .kind = Flag::Kind::integer, .help = "tokens generated after it", .otherwise = "64"},
     {.name = "repeats", .kind = Flag::Kind::integer, .help = "runs; medians are printed", .otherwise = "5"},
     kThreadsFlag,
+    {.name = "random", .help = "write a file of random weights of this model's true shape, instead of measuring"},
+    {.name = "write", .help = "the file to write"},
+    {.name = "type", .help = "its number format, for example Q4_0, Q4_K_M or BF16", .otherwise = "Q4_0"},
+    {.name = "layers", .kind = Flag::Kind::integer, .help = "fewer layers than the model has", .otherwise = "all"},
+    {.name = "seed", .kind = Flag::Kind::integer, .help = "of the random weights", .otherwise = "1"},
+    {.name = "fused-key-values",
+     .kind = Flag::Kind::toggle,
+     .help = "latent attention as one matrix, as older files have it"},
 };
 
 struct Spread {
@@ -75,8 +85,45 @@ void reset_peak_resident_bytes(Env& env) {
   if (file.ok()) (void)(*file)->append("5").ok();  // where this is refused the probe's own memory counts too
 }
 
+Status write_random(CommandContext& context) {
+  const Arguments& a = context.arguments;
+  if (!a.has("random") || !a.has("write"))
+    return Status(Code::invalid_argument, "--random SHAPE and --write FILE go together");
+  RandomModel what;
+  LANDFALL_ASSIGN(what.shape, find_model_shape(a.text("random")));
+  const int64_t layers = a.integer("layers", what.shape.layers);
+  if (layers < 1 || layers > what.shape.layers) {
+    return Status(Code::invalid_argument, a.text("random") + " has " + std::to_string(what.shape.layers) +
+                                              " layers; --layers takes 1 to that many");
+  }
+  what.shape = with_layers(what.shape, layers);
+  what.type = a.text("type", "Q4_0");
+  what.seed = static_cast<uint64_t>(a.integer("seed", 1));
+  what.fused = a.has("fused-key-values");
+  const std::string path = a.text("write");
+  LANDFALL_ASSIGN(const EngineOptions options, engine_options(a));
+  ThreadPool pool(options.threads > 0 ? options.threads : usable_cpus());
+  LongWork work(context.env, "writing " + std::string(file_name(path)));
+  LANDFALL_TRY(write_random_model(context.env, pool, what, path, [&](uint64_t done, uint64_t total) {
+    work.watch.at(done, total);
+    return !work.watch.stop();
+  }));
+  LANDFALL_ASSIGN(const uint64_t bytes, context.env.size(path));
+  if (context.json) {
+    Json out;
+    out.set("file", path).set("bytes", static_cast<int64_t>(bytes)).set("shape", a.text("random"));
+    out.set("type", what.type).set("layers", layers).set("seed", a.integer("seed", 1));
+    std::printf("%s\n", out.dump(2).c_str());
+  } else {
+    std::printf("%s: %s, %s, %lld layers\n", path.c_str(), human_bytes(bytes).c_str(), what.type.c_str(),
+                static_cast<long long>(layers));
+  }
+  return {};
+}
+
 Status run(CommandContext& context) {
   const Arguments& a = context.arguments;
+  if (a.has("random") || a.has("write")) return write_random(context);
   LANDFALL_ASSIGN(EngineOptions options, engine_options(a));
   const int64_t prompt = a.integer("prompt", 512), generate = a.integer("generate", 64),
                 repeats = a.integer("repeats", 5);
@@ -98,7 +145,8 @@ Status run(CommandContext& context) {
   int64_t peak_bytes = peak_resident_bytes(context.env);
   ThreadPool pool(loaded->options.threads);
   const KernelSet set = loaded->options.device.kernels;
-  double bandwidth = measure_bandwidth(context.env, pool, PageSize::huge, 5), peak = measure_peak(context.env, pool, set, Product::int8, 5);
+  double bandwidth = measure_bandwidth(context.env, pool, PageSize::huge, 5),
+         peak = measure_peak(context.env, pool, set, Product::int8, 5);
   reset_peak_resident_bytes(context.env);
   Rates rates;
   LANDFALL_TRY(measure(context.env, *engine, prompt, generate, repeats, rates));

@@ -1,0 +1,267 @@
+#include "model/random_model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <map>
+#include <tuple>
+
+#include "model/architecture.h"
+#include "model/rope_scaling.h"
+#include "model/tokenizer/placeholder.h"
+
+namespace landfall {
+namespace {
+
+// ---- types
+
+struct FileType {
+  std::string_view name;
+  int number;             // general.file_type
+  std::string_view most;  // the format of most matrices
+  std::string_view half;  // of half of the value and down matrices; "": as most
+};
+
+constexpr FileType kTypes[] = {
+    {"F32", 0, "F32", ""},        {"F16", 1, "F16", ""},        {"BF16", 32, "BF16", ""},
+    {"Q8_0", 7, "Q8_0", ""},      {"Q4_0", 2, "Q4_0", ""},      {"Q4_1", 3, "Q4_1", ""},
+    {"Q5_0", 8, "Q5_0", ""},      {"Q5_1", 9, "Q5_1", ""},      {"Q2_K_S", 21, "Q2_K", ""},
+    {"Q3_K_S", 11, "Q3_K", ""},   {"Q4_K_S", 14, "Q4_K", ""},   {"Q4_K_M", 15, "Q4_K", "Q6_K"},
+    {"Q5_K_S", 16, "Q5_K", ""},   {"Q6_K", 18, "Q6_K", ""},     {"Q5_K_M", 17, "Q5_K", "Q6_K"},
+    {"IQ4_NL", 25, "IQ4_NL", ""}, {"IQ4_XS", 30, "IQ4_XS", ""}, {"MXFP4", 38, "MXFP4", ""},
+};
+
+// What stands in for a format whose blocks of 256 do not fit the row.
+constexpr std::pair<std::string_view, std::string_view> kSmallBlocks[] = {
+    {"Q2_K", "IQ4_NL"}, {"Q3_K", "IQ4_NL"}, {"IQ4_XS", "IQ4_NL"}, {"Q4_K", "Q5_0"}, {"Q5_K", "Q5_1"}, {"Q6_K", "Q8_0"}};
+
+const Format* fitting(std::string_view name, int64_t columns) {
+  const Format* format = format_by_name(name);
+  if (columns % format->block == 0) return format;
+  for (const auto& [large, small] : kSmallBlocks) {
+    if (large == name) return format_by_name(small);
+  }
+  return format_by_name("F16");
+}
+
+Result<FileType> find_type(std::string_view name) {
+  for (const FileType& type : kTypes) {
+    if (type.name == name) return type;
+  }
+  return Status(Code::invalid_argument,
+                "there is no type '" + std::string(name.substr(0, 80)) + "'; known are: " + random_model_types());
+}
+
+bool ends(std::string_view text, std::string_view end) { return text.ends_with(end); }
+bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+
+const Format* choose(const FileType& type, std::string_view name, int64_t columns, int64_t layer, int64_t layers) {
+  if (ends(name, "ffn_gate_inp.weight")) return format_by_name("F32");
+  const Format* most = format_by_name(type.most);
+  if (type.name == "MXFP4" && !contains(name, "_exps")) return fitting("Q8_0", columns);
+  if (name == "output.weight" && most->bits_per_weight() < 8) return fitting("Q6_K", columns);
+  const bool wanted = ends(name, "attn_v.weight") || contains(name, "ffn_down");
+  const int64_t eighth = layers / 8;
+  if (!type.half.empty() && wanted && (layer < eighth || layer >= 7 * layers / 8 || (layer - eighth) % 3 == 2))
+    return fitting(type.half, columns);
+  return fitting(type.most, columns);
+}
+
+// ---- the tensors of a model
+
+struct Plan {
+  std::vector<GgufTensor> tensors;
+  struct Content {
+    double deviation = 0;
+    std::vector<float> values;  // the whole tensor where it is not random
+  };
+  std::vector<Content> contents;
+
+  void add(std::string name, std::vector<int64_t> shape, const Format* format, Content content) {
+    tensors.push_back({std::move(name), std::move(shape), format});
+    contents.push_back(std::move(content));
+  }
+  bool has(const std::string& name) const {
+    return std::any_of(tensors.begin(), tensors.end(), [&](const GgufTensor& t) { return t.name == name; });
+  }
+};
+
+// What the residual stream is added to by one sub-layer stays small beside the embedding's 1, for all layers together.
+double standard_deviation(std::string_view name, int64_t columns, int64_t layers) {
+  if (name == "token_embd.weight") return 1;
+  const double unit = 1 / std::sqrt(static_cast<double>(columns));
+  if (ends(name, "attn_output.weight") || contains(name, "ffn_down"))
+    return unit * std::min(0.2, 1 / std::sqrt(2.0 * static_cast<double>(layers)));
+  return unit;
+}
+
+void add_weight(Plan& plan, const FileType& type, const WeightSpec& spec, int64_t layer, int64_t layers) {
+  const auto place =
+      std::find_if(spec.places.begin(), spec.places.end(), [](const WeightPlace& p) { return !p.gguf.empty(); });
+  LANDFALL_CHECK(place != spec.places.end(), spec.name);
+  if (plan.has(place->gguf)) return;  // two weights may share a tensor
+  if (spec.out == 1 && spec.experts == 1) {
+    std::vector<float> ones;
+    if (!ends(place->gguf, ".bias")) ones.assign(static_cast<size_t>(spec.in), 1.0f);
+    return plan.add(place->gguf, {spec.in}, format_by_name("F32"), {0.02, std::move(ones)});
+  }
+  std::vector<int64_t> shape = {spec.out, spec.in};
+  if (place->period > 0)
+    shape[0] = spec.experts * place->period;
+  else if (spec.experts > 1)
+    shape.insert(shape.begin(), spec.experts);
+  plan.add(place->gguf, std::move(shape), choose(type, place->gguf, spec.in, layer, layers),
+           {standard_deviation(place->gguf, spec.in, layers), {}});
+}
+
+Json metadata_of(const RandomModel& what, const FileType& type) {
+  Json out = shape_metadata(what.shape, what.fused);
+  return out.set("general.file_type", type.number);
+}
+
+Result<Plan> plan_of(const RandomModel& what, const FileType& type) {
+  const ModelShape& shape = what.shape;
+  // The architecture itself says which tensors it reads. What it asks its files while parsing is answered here.
+  auto stub = [](std::string name, std::vector<int64_t> dims) {
+    FileTensor t;
+    t.name = std::move(name);
+    t.shape = std::move(dims);
+    return t;
+  };
+  std::vector<FileTensor> asked;
+  asked.push_back(stub("token_embd.weight", {shape.vocab, shape.width}));
+  asked.push_back(stub("output.weight", {shape.vocab, shape.width}));
+  if (shape.sigmoid_gate)
+    asked.push_back(stub("blk." + std::to_string(shape.dense_layers) + ".exp_probs_b.bias", {shape.experts}));
+  if (what.fused) asked.push_back(stub("blk.0.attn_kv_b.weight", {1, 1}));
+  LANDFALL_ASSIGN(const ModelSource source, ModelSource::described(metadata_of(what, type), std::move(asked)));
+  LANDFALL_ASSIGN(const Architecture* architecture, find_architecture(source.architecture));
+  ConfigReader reader(source);
+  Config config;
+  architecture->parse(reader, config);
+  LANDFALL_TRY(reader.status());
+  Plan plan;
+  for (int64_t layer = -1; layer < config.layers; ++layer) {
+    for (const WeightSpec& spec : architecture->weights(config, layer))
+      add_weight(plan, type, spec, layer, config.layers);
+  }
+  if (shape.rope_scaling == "llama3") {
+    const int64_t dims = config.rope_dims;
+    const auto plain = plain_frequencies(dims, shape.rope_base);
+    const auto scaled =
+        llama3_frequencies(dims, shape.rope_base, shape.rope_factor, 1, 4, static_cast<double>(shape.rope_original));
+    std::vector<float> divisors;
+    for (size_t i = 0; i < plain.size(); ++i) divisors.push_back(plain[i] / scaled[i]);
+    plan.add("rope_freqs.weight", {dims / 2}, format_by_name("F32"), {0, std::move(divisors)});
+  }
+  return plan;
+}
+
+// ---- numbers
+
+class Random {  // splitmix64 (Steele, Lea, Flood 2014)
+ public:
+  explicit Random(uint64_t seed) : state_(seed) {}
+  uint64_t next() {
+    uint64_t z = state_ += 0x9e3779b97f4a7c15ull;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    return z ^ (z >> 31);
+  }
+  // Close to normal, of deviation 1: the sum of four uniform numbers.
+  float normal() {
+    float sum = -2;
+    for (int i = 0; i < 4; ++i) sum += static_cast<float>(next() >> 40) * 0x1p-24f;
+    return sum * 1.7320508f;
+  }
+
+ private:
+  uint64_t state_;
+};
+
+// Encoding every weight would take minutes, so a row is put together from pieces of 256 or 32 columns drawn from a pool
+// of encoded ones.
+struct Pool {
+  size_t piece_bytes;
+  std::vector<std::byte> pieces;  // a power of two of them
+};
+
+constexpr int64_t kPoolNumbers = int64_t{1} << 18;
+
+int64_t piece_columns(int64_t columns) { return columns % 256 == 0 ? 256 : columns % 32 == 0 ? 32 : 1; }
+
+Pool make_pool(const Format& format, int64_t columns, double deviation) {
+  const int64_t n = piece_columns(columns);
+  Random random(static_cast<uint64_t>(n) * 31 + static_cast<uint64_t>(format.gguf_type));
+  std::vector<float> numbers(kPoolNumbers);
+  for (float& v : numbers) v = static_cast<float>(deviation) * random.normal();
+  Pool out{static_cast<size_t>(n / format.block * format.block_bytes), {}};
+  out.pieces.resize(static_cast<size_t>(kPoolNumbers / format.block * format.block_bytes));
+  format.encode(numbers.data(), kPoolNumbers, out.pieces.data());
+  return out;
+}
+
+class Filler {
+ public:
+  Filler(ThreadPool& threads, const Plan& plan, uint64_t seed) : threads_(threads), plan_(plan), seed_(seed) {}
+
+  Status operator()(size_t tensor, int64_t first, int64_t count, std::span<std::byte> out) {
+    const GgufTensor& t = plan_.tensors[tensor];
+    const Plan::Content& content = plan_.contents[tensor];
+    if (!content.values.empty()) {
+      std::memcpy(out.data(), content.values.data(), out.size());
+      return {};
+    }
+    const Pool& pool = pool_for(*t.format, t.columns(), content.deviation);
+    const auto row_bytes = static_cast<size_t>(t.row_bytes());
+    const uint64_t last = pool.pieces.size() / pool.piece_bytes - 1;
+    threads_.parallel_for(count, 1, [&](int64_t begin, int64_t end, int) {
+      for (int64_t row = begin; row < end; ++row) {
+        Random random((seed_ << 40) + (static_cast<uint64_t>(tensor) << 24) + static_cast<uint64_t>(first + row));
+        random = Random(random.next());
+        std::byte* to = out.data() + static_cast<size_t>(row) * row_bytes;
+        for (size_t at = 0; at < row_bytes; at += pool.piece_bytes)
+          std::memcpy(to + at, pool.pieces.data() + (random.next() & last) * pool.piece_bytes, pool.piece_bytes);
+      }
+    });
+    return {};
+  }
+
+ private:
+  const Pool& pool_for(const Format& format, int64_t columns, double deviation) {
+    const auto key = std::tuple(&format, piece_columns(columns), deviation);
+    auto at = pools_.find(key);
+    if (at == pools_.end()) at = pools_.emplace(key, make_pool(format, columns, deviation)).first;
+    return at->second;
+  }
+  ThreadPool& threads_;
+  const Plan& plan_;
+  uint64_t seed_;
+  std::map<std::tuple<const Format*, int64_t, double>, Pool> pools_;
+};
+
+}  // namespace
+
+std::string random_model_types() {
+  std::string out;
+  for (const FileType& type : kTypes) out += (out.empty() ? "" : ", ") + std::string(type.name);
+  return out;
+}
+
+Result<std::vector<GgufTensor>> random_model_tensors(const RandomModel& what) {
+  LANDFALL_ASSIGN(const FileType type, find_type(what.type));
+  LANDFALL_ASSIGN(Plan plan, plan_of(what, type));
+  return std::move(plan.tensors);
+}
+
+Status write_random_model(Env& env, ThreadPool& pool, const RandomModel& what, const std::string& path,
+                          const std::function<bool(uint64_t, uint64_t)>& progress) {
+  LANDFALL_ASSIGN(const FileType type, find_type(what.type));
+  LANDFALL_ASSIGN(const Plan plan, plan_of(what, type));
+  Json metadata = metadata_of(what, type);
+  add_placeholder_tokenizer(metadata, what.shape.vocab, what.shape.pre_tokenizer);
+  Filler filler(pool, plan, what.seed);
+  return write_gguf(env, path, metadata, plan.tensors, std::ref(filler), progress);
+}
+
+}  // namespace landfall
