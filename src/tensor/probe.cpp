@@ -55,8 +55,8 @@ double measure_bandwidth(Env& env, ThreadPool& pool, PageSize pages, int rounds)
   return rates.empty() ? 0 : rates[rates.size() / 2];
 }
 
-double measure_peak(Env& env, ThreadPool& pool, KernelSet set, Product product, int rounds) {
-  const PeakLoop loop = peak_loop(set, product);
+double measure_peak(Env& env, ThreadPool& pool, KernelSet set, Activation kind, int rounds) {
+  const PeakLoop loop = peak_loop(set, kind);
   constexpr int64_t kLoops = 1'000'000;  // 3 ms or more
   double best = 0;
   for (int round = 0; round < rounds; ++round) {

@@ -16,7 +16,7 @@ enum class PageSize : uint8_t { small, huge };  // 4 KiB; 2 MiB, where the syste
 double measure_bandwidth(Env& env, ThreadPool& pool, PageSize pages, int rounds);
 
 // Operations per second (a multiply-add counts two) of peak_loop() on all threads at once.
-double measure_peak(Env& env, ThreadPool& pool, KernelSet set, Product product, int rounds);
+double measure_peak(Env& env, ThreadPool& pool, KernelSet set, Activation kind, int rounds);
 
 // Cycles per second of one core under load.
 double measure_clock(Env& env, int rounds);

@@ -82,29 +82,29 @@ static void portable_rounds(int64_t rounds) {
   }
 }
 
-PeakLoop peak_loop(KernelSet set, Product product) {
+PeakLoop peak_loop(KernelSet set, Activation kind) {
 #if defined(__x86_64__)
   if (set == KernelSet::avx512) {
-    switch (product) {
-      case Product::int8:
+    switch (kind) {
+      case Activation::int8:
         return {avx512::int8_rounds, 12 * 2 * 64};
-      case Product::bf16:
+      case Activation::bf16:
         return {avx512::bf16_rounds, 12 * 2 * 32};
-      case Product::f32:
+      case Activation::f32:
         return {avx512::f32_rounds, 12 * 2 * 16};
     }
   }
   if (set == KernelSet::avx2) {
-    if (product == Product::int8) return {avx2::int8_rounds, 12 * 2 * 32};
+    if (kind == Activation::int8) return {avx2::int8_rounds, 12 * 2 * 32};
     return {avx2::f32_rounds, 12 * 2 * 8};
   }
 #elif defined(__aarch64__)
   if (set == KernelSet::neon) {
-    if (product == Product::int8) return {neon::int8_rounds, 20 * 2 * 16};
+    if (kind == Activation::int8) return {neon::int8_rounds, 20 * 2 * 16};
     return {neon::f32_rounds, 20 * 2 * 4};
   }
 #endif
-  if (product == Product::int8) return {portable_rounds<int32_t, int16_t>, 2 * 64};
+  if (kind == Activation::int8) return {portable_rounds<int32_t, int16_t>, 2 * 64};
   return {portable_rounds<float, float>, 2 * 64};
 }
 

@@ -11,10 +11,9 @@
 #include <cstdint>
 
 #include "base/cpu.h"
+#include "tensor/format.h"
 
 namespace landfall {
-
-enum class Product : uint8_t { int8, bf16, f32 };
 
 struct PeakLoop {
   void (*run)(int64_t rounds);
@@ -22,7 +21,7 @@ struct PeakLoop {
 };
 
 // The loop over the widest product that the set's kernels can use. A set without bf16 products multiplies in f32.
-PeakLoop peak_loop(KernelSet set, Product product);
+PeakLoop peak_loop(KernelSet set, Activation kind);
 
 // Takes `rounds` x 100 cycles: additions of which each needs the one before, at one cycle each on every processor.
 void count_cycles(int64_t rounds);

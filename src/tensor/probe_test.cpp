@@ -10,12 +10,12 @@
 namespace landfall {
 namespace {
 
-constexpr Product kProducts[] = {Product::int8, Product::bf16, Product::f32};
+constexpr Activation kKinds[] = {Activation::int8, Activation::bf16, Activation::f32};
 
 // Multiply-adds of the widest vector register.
-double lanes(KernelSet set, Product product) {
+double lanes(KernelSet set, Activation kind) {
   const double bytes = set == KernelSet::avx512 ? 64 : set == KernelSet::avx2 ? 32 : 16;
-  return bytes / (product == Product::int8 ? 1 : product == Product::bf16 ? 2 : 4);
+  return bytes / (kind == Activation::int8 ? 1 : kind == Activation::bf16 ? 2 : 4);
 }
 
 TEST(Probe, NoPeakIsBeyondWhatACoreCanStartInACycle) {
@@ -23,12 +23,12 @@ TEST(Probe, NoPeakIsBeyondWhatACoreCanStartInACycle) {
   ThreadPool pool(1);
   for (KernelSet set : available_kernel_sets()) {
     const double started = set >= KernelSet::avx2 ? 2 : 4;
-    for (Product product : kProducts) {
-      const double peak = measure_peak(Env::real(), pool, set, product, 5);
+    for (Activation kind : kKinds) {
+      const double peak = measure_peak(Env::real(), pool, set, kind, 5);
       const double clock = measure_clock(Env::real(), 5);
       EXPECT_GT(peak, 0);
-      EXPECT_LT(peak, 1.1 * clock * started * 2 * lanes(set, product))
-          << name(set) << " product " << static_cast<int>(product) << " at " << clock / 1e9 << " GHz";
+      EXPECT_LT(peak, 1.1 * clock * started * 2 * lanes(set, kind))
+          << name(set) << " kind " << static_cast<int>(kind) << " at " << clock / 1e9 << " GHz";
     }
   }
 }
@@ -57,7 +57,7 @@ TEST(Probe, NoMatrixKernelIsFasterThanThePeak) {
       const double start = Env::real().seconds();
       linear(ctx, x, weight);
       fastest = std::max(fastest, 2.0 * kRows * kOut * kIn / (Env::real().seconds() - start));
-      peak = std::max(peak, measure_peak(Env::real(), pool, set, Product::int8, 1));
+      peak = std::max(peak, measure_peak(Env::real(), pool, set, Activation::int8, 1));
     }
     EXPECT_LT(fastest, 1.05 * peak) << name(set);
   }

@@ -146,13 +146,13 @@ Status run(CommandContext& context) {
   ThreadPool pool(loaded->options.threads);
   const KernelSet set = loaded->options.device.kernels;
   double bandwidth = measure_bandwidth(context.env, pool, PageSize::huge, 5),
-         peak = measure_peak(context.env, pool, set, Product::int8, 5);
+         peak = measure_peak(context.env, pool, set, Activation::int8, 5);
   reset_peak_resident_bytes(context.env);
   Rates rates;
   LANDFALL_TRY(measure(context.env, *engine, prompt, generate, repeats, rates));
   peak_bytes = std::max(peak_bytes, peak_resident_bytes(context.env));
   bandwidth = std::max(bandwidth, measure_bandwidth(context.env, pool, PageSize::huge, 5));
-  peak = std::max(peak, measure_peak(context.env, pool, set, Product::int8, 5));
+  peak = std::max(peak, measure_peak(context.env, pool, set, Activation::int8, 5));
 
   const DType cache = loaded->options.cache_type;
   const Cost step = count_step(*loaded->model, 1, prompt + generate / 2, false, cache);
