@@ -76,7 +76,7 @@ TEST_F(TraceTest, FusionsAreExpandedUnlessKept) {
     const Tensor attended = latent_attention(c, q, latent, key_rope, nullptr, &key, value, 0.25f, 0);
     slice(c, attended, 2, 3);
     const Routing routing = router(c, scores, nullptr, {RouterSpec::Gate::sigmoid, 3, 4, 2, true, 2.5f});
-    softmax(c, experts(c, latent, routing, gate, gate, down));
+    softmax(c, experts(c, latent, routing, {&gate, &gate, &down}));
     return trace.text();
   };
   const std::string inputs = R"(%1 = input q [5, 4, 24]

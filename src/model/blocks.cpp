@@ -52,11 +52,8 @@ static void append_dense_ffn(std::vector<WeightSpec>& out, int64_t layer, int64_
   out.push_back(layer_weight(layer, "ffn_down", "ffn_down.weight", "mlp.down_proj.weight", width, ffn));
 }
 
-static Tensor dense_ffn(Ctx& ctx, const Model& model, int64_t layer, const Tensor& x, const char* gate = "ffn_gate",
-                        const char* up = "ffn_up", const char* down = "ffn_down") {
-  const Tensor g = linear(ctx, x, model.weight(layer, gate));
-  const Tensor u = linear(ctx, x, model.weight(layer, up));
-  return linear(ctx, swiglu(ctx, g, u), model.weight(layer, down));
+static FeedForward block_of(const Model& model, int64_t layer, const char* gate, const char* up, const char* down) {
+  return {&model.weight(layer, gate), &model.weight(layer, up), &model.weight(layer, down)};
 }
 
 static void append_expert_ffn(std::vector<WeightSpec>& out, int64_t layer, const Config& c) {
@@ -89,10 +86,9 @@ static Tensor expert_ffn(Ctx& ctx, const Model& model, int64_t layer, const Tens
   const Config& c = model.config();
   const Tensor scores = linear(ctx, x, model.weight(layer, "ffn_gate_inp"));
   const Routing routing = router(ctx, scores, model.find(layer, "exp_probs_b"), c.router);
-  const Tensor routed = experts(ctx, x, routing, model.weight(layer, "ffn_gate_exps"),
-                                model.weight(layer, "ffn_up_exps"), model.weight(layer, "ffn_down_exps"));
-  if (c.shared_experts == 0) return routed;
-  return add(ctx, routed, dense_ffn(ctx, model, layer, x, "ffn_gate_shexp", "ffn_up_shexp", "ffn_down_shexp"));
+  return experts(ctx, x, routing, block_of(model, layer, "ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"),
+                 c.shared_experts == 0 ? FeedForward{}
+                                       : block_of(model, layer, "ffn_gate_shexp", "ffn_up_shexp", "ffn_down_shexp"));
 }
 
 static void append_gqa(std::vector<WeightSpec>& out, int64_t layer, const Config& c) {
@@ -139,8 +135,9 @@ void append_feed_forward(std::vector<WeightSpec>& out, int64_t layer, const Conf
   }
 }
 
-Tensor feed_forward(Ctx& ctx, const Model& model, int64_t layer, const Tensor& x) {
-  return model.config().is_expert_layer(layer) ? expert_ffn(ctx, model, layer, x) : dense_ffn(ctx, model, layer, x);
+Tensor layer_feed_forward(Ctx& ctx, const Model& model, int64_t layer, const Tensor& x) {
+  if (model.config().is_expert_layer(layer)) return expert_ffn(ctx, model, layer, x);
+  return feed_forward(ctx, x, block_of(model, layer, "ffn_gate", "ffn_up", "ffn_down"));
 }
 
 std::vector<WeightSpec> layer_norms(const Config& c, int64_t layer) {
@@ -157,7 +154,7 @@ std::vector<WeightSpec> gqa_weights(const Config& c, int64_t layer) {
 }
 
 Tensor gqa_layer(Ctx& ctx, const Model& model, int64_t layer, Tensor state) {
-  return pre_norm_layer(ctx, model, layer, state, gqa, feed_forward);
+  return pre_norm_layer(ctx, model, layer, state, gqa, layer_feed_forward);
 }
 
 std::vector<CacheSlot> gqa_cache(const Config& c) {

@@ -27,7 +27,7 @@ Tensor final_logits(Ctx& ctx, const Model& model, Tensor state);
 
 // The feed-forward part of a layer: experts or dense, as the configuration says for this layer.
 void append_feed_forward(std::vector<WeightSpec>& out, int64_t layer, const Config& config);
-Tensor feed_forward(Ctx& ctx, const Model& model, int64_t layer, const Tensor& x);
+Tensor layer_feed_forward(Ctx& ctx, const Model& model, int64_t layer, const Tensor& x);
 
 // The two norms of a pre-norm layer.
 std::vector<WeightSpec> layer_norms(const Config& config, int64_t layer);

@@ -78,8 +78,8 @@ TEST(Count, ExpertsReadOnlyTheChosenOnes) {
   const Weight up = shape("F32", 8, 32, 64), down = shape("F32", 8, 64, 32);
   auto call = [&](Ctx& ctx) {
     const int64_t n = ctx.positions.elements();
-    experts(ctx, Tensor::of(DType::f32, {n, 64}), {Tensor::of(DType::i32, {n, 2}), Tensor::of(DType::f32, {n, 2})}, up,
-            up, down);
+    experts(ctx, Tensor::of(DType::f32, {n, 64}), {Tensor::of(DType::i32, {n, 2}), Tensor::of(DType::f32, {n, 2})},
+            {&up, &up, &down});
   };
   const Cost one = count(rows(1), nullptr, call).total();
   // Two experts of three matrices; swiglu takes 5 operations a number, the weighted sum 2.

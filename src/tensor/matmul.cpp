@@ -103,25 +103,45 @@ bool same_packing(const Ctx& ctx, const Weight& a, const Weight& b) {
   return packing(ctx, a) == packing(ctx, b) && a.in == b.in && a.padded_in == b.padded_in;
 }
 
-void multiply_panels(const Ctx& ctx, const Product& product, int64_t first_panel, int64_t last_panel) {
-  const Weight& w = *product.weight;
-  const PackedRows& x = *product.x;
+namespace {
+
+struct Panels {
+  PanelKernel kernel;
+  int64_t bytes;
+  const std::byte* first;
+};
+
+Panels panels_of(const Ctx& ctx, const Weight& w, int64_t expert, const PackedRows& x) {
   const FormatKernels& kernels = kernels_for(*w.format, ctx.device.kernels);
-  const PanelKernel kernel = x.kind == Activation::f32 ? kernels.f32 : kernels.rounded;
-  const int64_t panel_bytes = w.format->panel_bytes(w.padded_in);
-  const std::byte* panels = w.buffer->host() + w.offset + product.expert * w.panels() * panel_bytes;
+  const int64_t bytes = w.format->panel_bytes(w.padded_in);
+  return {x.kind == Activation::f32 ? kernels.f32 : kernels.rounded, bytes,
+          w.buffer->host() + w.offset + expert * w.panels() * bytes};
+}
+
+}  // namespace
+
+void panel_product(const Ctx& ctx, const Weight& weight, int64_t expert, int64_t panel, const PackedRows& x,
+                   int64_t first, int64_t rows, float* y) {
+  const Panels panels = panels_of(ctx, weight, expert, x);
+  panels.kernel(panels.first + panel * panels.bytes, x, first, rows, y, kPanelRows);
+}
+
+void multiply_panels(const Ctx& ctx, const Product& product, int64_t first_panel, int64_t last_panel) {
+  const PackedRows& x = *product.x;
+  const Panels panels = panels_of(ctx, *product.weight, product.expert, x);
   const int64_t block = std::clamp<int64_t>(kBlockBytes / x.stride, 12, kBlockRows);
   float edge[kBlockRows * kPanelRows];
   for (int64_t row = 0; row < product.count; row += block) {
     const int64_t rows = std::min(block, product.count - row);
     float* to = product.y + row * product.y_stride;
     for (int64_t p = first_panel; p < last_panel; ++p) {
-      const int64_t lanes = std::min(kPanelRows, w.out - p * kPanelRows);
+      const std::byte* panel = panels.first + p * panels.bytes;
+      const int64_t lanes = std::min(kPanelRows, product.weight->out - p * kPanelRows);
       if (lanes == kPanelRows) {
-        kernel(panels + p * panel_bytes, x, product.first + row, rows, to + p * kPanelRows, product.y_stride);
+        panels.kernel(panel, x, product.first + row, rows, to + p * kPanelRows, product.y_stride);
         continue;
       }
-      kernel(panels + p * panel_bytes, x, product.first + row, rows, edge, kPanelRows);
+      panels.kernel(panel, x, product.first + row, rows, edge, kPanelRows);
       for (int64_t r = 0; r < rows; ++r) {
         std::memcpy(to + r * product.y_stride + p * kPanelRows, edge + r * kPanelRows, static_cast<size_t>(lanes) * 4);
       }

@@ -222,7 +222,12 @@ TEST(Operator, RowsOfTheOthersAreComputedAlone) {
   expect_rows_alone("experts", [](Ctx& ctx, OpInputs& in, const Tensor& x, const Tensor& y, const Tensor& ids) {
     const Weight& narrow = in.weight("F32", 1, 2, kWidth);
     const Weight &gate = in.weight("Q4_0", 5, 32, kWidth), &up = in.weight("Q4_0", 5, 32, kWidth);
-    return experts(ctx, x, {ids, softmax(ctx, linear(ctx, y, narrow))}, gate, up, in.weight("Q8_0", 5, kWidth, 32));
+    const FeedForward block{&gate, &up, &in.weight("Q8_0", 5, kWidth, 32)};
+    return experts(ctx, x, {ids, softmax(ctx, linear(ctx, y, narrow))}, block, block);
+  });
+  expect_rows_alone("feed_forward", [](Ctx& ctx, OpInputs& in, const Tensor& x, const Tensor&, const Tensor&) {
+    const Weight &gate = in.weight("Q4_K", 1, 256, kWidth), &up = in.weight("Q5_0", 1, 256, kWidth);
+    return feed_forward(ctx, x, {&gate, &up, &in.weight("Q6_K", 1, kWidth, 256)});
   });
 }
 
@@ -244,12 +249,12 @@ TEST(Operator, RouterPrefersTheLowerIndexOnTies) {
     EXPECT_EQ(load_doubles(router(ctx, z, nullptr, {RouterSpec::Gate::sigmoid, 3, 4, 2, false, 1.0f}).ids),
               (std::vector<double>{1, 2, 3}));
     EXPECT_EQ(load_doubles(router(ctx, z, nullptr, {RouterSpec::Gate::softmax, 4, 4, 2, false, 1.0f}).ids),
-              (std::vector<double>{1, 2, 3, 0}));
+              (std::vector<double>{0, 1, 2, 3}));
     // Numbers that are not numbers lose, and still two different experts are chosen.
     store_doubles(z, {NAN, NAN, NAN, 1, NAN, NAN, NAN, NAN});
     const std::vector<double> ids =
         load_doubles(router(ctx, z, nullptr, {RouterSpec::Gate::sigmoid, 2, 1, 1, false, 1.0f}).ids);
-    EXPECT_EQ(ids, (std::vector<double>{3, 0}));
+    EXPECT_EQ(ids, (std::vector<double>{0, 3}));
   }
 }
 

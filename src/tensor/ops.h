@@ -62,7 +62,7 @@ struct RouterSpec {
   float scale = 1.0f;
 };
 struct Routing {
-  Tensor ids;      // [R, K] i32, best first; ties go to the lower index
+  Tensor ids;      // [R, K] i32, ascending, so that every reader adds experts in one order; ties go to the lower index
   Tensor weights;  // [R, K]
 };
 // bias [1, E] or null: added to the sigmoid scores for the choice only.
@@ -71,9 +71,16 @@ Routing router(Ctx& ctx, const Tensor& scores, const Weight* bias, const RouterS
 // sum over k of weights[r, k] * x[r, k, :], in order of k: x [R, K, D], weights [R, K] -> [R, D]
 Tensor combine(Ctx& ctx, const Tensor& x, const Tensor& weights);
 
-// Grouped experts: swiglu feed-forward of the chosen experts, weighted and added in rank order. x [R, D] -> [R, D]
-Tensor experts(Ctx& ctx, const Tensor& x, const Routing& routing, const Weight& gate, const Weight& up,
-               const Weight& down);
+// A feed-forward block: down(swiglu(gate(x), up(x))). gate, up [E, F, D], down [E, D, F].
+struct FeedForward {
+  const Weight *gate = nullptr, *up = nullptr, *down = nullptr;
+};
+Tensor feed_forward(Ctx& ctx, const Tensor& x, const FeedForward& weights);
+
+// Grouped experts: the feed-forward blocks of the chosen experts, weighted and added. x [R, D] -> [R, D]. `shared`, where
+// it has weights, is one more block that every row goes through with weight 1.
+Tensor experts(Ctx& ctx, const Tensor& x, const Routing& routing, const FeedForward& weights,
+               const FeedForward& shared = {});
 
 Tensor softmax(Ctx& ctx, const Tensor& x);  // over the last axis
 Tensor add(Ctx& ctx, const Tensor& a, const Tensor& b);

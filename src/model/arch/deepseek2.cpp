@@ -156,7 +156,7 @@ Tensor attend_latent(Ctx& ctx, const Model& model, int64_t layer, const Tensor& 
 }
 
 Tensor layer(Ctx& ctx, const Model& model, int64_t i, Tensor state) {
-  return pre_norm_layer(ctx, model, i, state, attend_latent, feed_forward);
+  return pre_norm_layer(ctx, model, i, state, attend_latent, layer_feed_forward);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Weighted sum of the experts' results in rank order: y[r] = sum over k of weights[r][k] * x[r][k].
+// Weighted sum of the experts' results in order of k: y[r] = sum over k of weights[r][k] * x[r][k].
 #include "tensor/ops/common.h"
 
 namespace landfall {

@@ -44,7 +44,7 @@ void gate(const RouterSpec& s, const Real* z, int64_t n, Real* out) {
   for (int64_t e = 0; e < n; ++e) out[e] /= total;
 }
 
-// The k best experts of one row, best first, ties to the lower index. choice is changed.
+// The k best experts of one row, ties to the lower index, in ascending order. choice is changed.
 template <class Real>
 void choose(const RouterSpec& s, Real* choice, int64_t n, int32_t* ids) {
   constexpr Real kOut = -std::numeric_limits<Real>::infinity();
@@ -80,6 +80,7 @@ void choose(const RouterSpec& s, Real* choice, int64_t n, int32_t* ids) {
     }
     ids[k] = static_cast<int32_t>(best);
   }
+  std::sort(ids, ids + s.experts_per_row);
 }
 
 template <class Real>
