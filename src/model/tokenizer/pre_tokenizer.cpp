@@ -13,7 +13,6 @@
 namespace landfall {
 namespace {
 
-constexpr std::string_view kDigit = R"(\p{N})";
 constexpr std::string_view kLineBreak = R"([\r\n])";
 constexpr std::string_view kIdeographs = R"([\x{4E00}-\x{9FA5}\x{800}-\x{4E00}\x{AC00}-\x{D7FF}]+)";
 
@@ -53,13 +52,13 @@ struct NamedRules {
 
 const std::vector<NamedRules>& table() {
   static const std::vector<NamedRules> kTable = {
-      {"deepseek-llm", {kLineBreak, kLlmLetters, kLlmPunctuation, R"(\s+$)", kIdeographs, kDigit}},
-      {"deepseek-coder", {kLineBreak, R"(\s?\p{L}+)", R"(\s?\p{P}+)", kIdeographs, kDigit}},
+      {"deepseek-llm", {kLineBreak, kLlmLetters, kLlmPunctuation, R"(\s+$)", kIdeographs, kDigitPattern}},
+      {"deepseek-coder", {kLineBreak, R"(\s?\p{L}+)", R"(\s?\p{P}+)", kIdeographs, kDigitPattern}},
       {"deepseek-v3", {R"(\p{N}{1,3})", kV3Kana, kV3Words}},
       {"deepseek-r1-qwen", {kQwenWords}, true},
       {"qwen2", {kQwenWords}, true},
       {"llama-bpe", {kLlama3Words}, false, true},
-      {"smollm", {kDigit, kGpt2Pattern}},
+      {"smollm", {kDigitPattern, kGpt2Pattern}},
       {"gpt-2", {kGpt2Pattern}},
   };
   return kTable;
@@ -101,6 +100,7 @@ struct FreeCompile {
 
 }  // namespace
 
+const std::string_view kDigitPattern = R"([\p{N}\x{E0020}])";
 const std::string_view kGpt2Pattern = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
 std::optional<TextRules> named_text_rules(std::string_view name) {

@@ -28,6 +28,8 @@ std::optional<TextRules> named_text_rules(std::string_view name);
 // Those names, for messages.
 std::string known_text_rules();
 
+// The expression of the published "Digits" step: numbers, and the stand-in for what is one to that step alone.
+extern const std::string_view kDigitPattern;
 // The expression that the published "ByteLevel" step splits by.
 extern const std::string_view kGpt2Pattern;
 

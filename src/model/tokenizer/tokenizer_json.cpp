@@ -62,7 +62,7 @@ Status read_pre_tokenizer(const Json& pre_tokenizer, TextRules& rules) {
         return damaged("a \"Split\" step has no pattern");
       }
     } else if (type == "Digits") {
-      rules.patterns.push_back(step["individual_digits"].boolean() ? R"(\p{N})" : R"(\p{N}+)");
+      rules.patterns.push_back(std::string(kDigitPattern) + (step["individual_digits"].boolean() ? "" : "+"));
     } else if (type == "ByteLevel") {
       byte_level = true;
       if (step["add_prefix_space"].boolean(true)) return not_run("\"ByteLevel\" with \"add_prefix_space\"");
