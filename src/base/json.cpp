@@ -6,10 +6,11 @@
 namespace landfall {
 namespace {
 
-// Builds the tree from parser events. Depth is bounded here, before recursion elsewhere can run away.
+// Builds the tree from parser events. Depth is bounded here, before recursion elsewhere can run away, and so is the
+// number of values, since a tree takes many times the memory of its text.
 class Builder : public nlohmann::json_sax<nlohmann::json> {
  public:
-  Builder(int max_depth) : max_depth_(max_depth) {}
+  explicit Builder(const JsonLimits& limits) : limits_(limits) {}
 
   Json root;
   std::string error;
@@ -49,7 +50,13 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
     std::string key;  // of the member that is being read, for objects
   };
 
-  bool add(Json v) {
+  bool count() {
+    if (++values_ <= limits_.values) return true;
+    error = "more than " + std::to_string(limits_.values) + " values";
+    return false;
+  }
+  bool add(Json v) { return count() && put(std::move(v)); }
+  bool put(Json v) {
     if (stack_.empty()) {
       root = std::move(v);
       return true;
@@ -63,20 +70,22 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
   bool open(Json v) {
-    if (static_cast<int>(stack_.size()) >= max_depth_) {
-      error = "nested deeper than " + std::to_string(max_depth_) + " levels";
+    if (static_cast<int>(stack_.size()) >= limits_.depth) {
+      error = "nested deeper than " + std::to_string(limits_.depth) + " levels";
       return false;
     }
+    if (!count()) return false;
     stack_.push_back({std::move(v), {}});
     return true;
   }
   bool close() {
     Json done = std::move(stack_.back().value);
     stack_.pop_back();
-    return add(std::move(done));
+    return put(std::move(done));
   }
 
-  int max_depth_;
+  const JsonLimits& limits_;
+  size_t values_ = 0;
   std::vector<Open> stack_;
 };
 
@@ -179,7 +188,7 @@ Result<Json> parse_json(std::string_view text, const JsonLimits& limits) {
     return Status(Code::invalid_argument, "JSON of " + std::to_string(text.size()) + " bytes is over the limit of " +
                                               std::to_string(limits.bytes));
   }
-  Builder builder(limits.depth);
+  Builder builder(limits);
   if (!nlohmann::json::sax_parse(text.begin(), text.end(), &builder)) {
     return Status(Code::invalid_argument,
                   "not valid JSON: " + (builder.error.empty() ? std::string("unreadable value") : builder.error));

@@ -71,6 +71,9 @@ class Json {
 struct JsonLimits {
   size_t bytes = size_t{256} << 20;
   int depth = 64;
+  // A value takes 40 bytes of memory, a member 72, and as little as two bytes of text. The largest published tokenizers
+  // have some two million.
+  size_t values = 4'000'000;
 };
 
 // Errors state line and column of the first fault, or the limit that was passed.

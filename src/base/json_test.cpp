@@ -128,6 +128,20 @@ TEST(Json, SizeIsLimited) {
   EXPECT_NE(message.find('5'), std::string::npos) << message;
 }
 
+TEST(Json, TheNumberOfValuesIsLimited) {
+  const std::string_view six = R"({"a": [1, {}, "x"], "b": null})";  // the whole, the list and its three, null
+  parsed(six, {.values = 6});
+  EXPECT_NE(error(six, {.values = 5}).find("more than 5 values"), std::string::npos);
+  parsed("1", {.values = 1});
+  for (const char* item : {"[],", "0,", "{},", "\"\","}) {
+    std::string text = "[";
+    for (int i = 0; i < 1000; ++i) text += item;
+    text.back() = ']';
+    parsed(text, {.values = 1001});
+    EXPECT_NE(error(text, {.values = 1000}).find("more than 1000 values"), std::string::npos) << item;
+  }
+}
+
 TEST(Json, ObjectsKeepTheirOrderAndTheLastOfTwoKeys) {
   const Json v = parsed(R"({"z": 1, "a": 2, "z": 3})");
   EXPECT_EQ(v["z"].integer(), 3);

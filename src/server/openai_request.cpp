@@ -10,6 +10,7 @@ namespace {
 
 constexpr size_t kBodyLimit = size_t{16} << 20;
 constexpr int kDepthLimit = 32;
+constexpr size_t kValueLimit = 100'000;  // some 30,000 messages; 16 MB of "0," would take 600 MB while they are read
 constexpr size_t kStopLimit = 16;
 constexpr int64_t kCompletionTokens = 16;  // OpenAI's default for plain completions
 
@@ -359,7 +360,7 @@ void read_prompt(Fields& fields, GenerateRequest& request) {
 }
 
 ParsedCall parse(std::string_view body, bool chat) {
-  const Result<Json> json = parse_json(body, {kBodyLimit, kDepthLimit});
+  const Result<Json> json = parse_json(body, {kBodyLimit, kDepthLimit, kValueLimit});
   if (!json.ok()) return ApiError{400, "the body is " + json.status().message(), "", "invalid_json"};
   if (!json->is_object())
     return ApiError{400, "the body must be a JSON object, not " + std::string(kind(*json)), "", "invalid_json"};
