@@ -49,6 +49,7 @@ class MemoryEnv : public Env {
   }
 
   Result<std::unique_ptr<OutputFile>> open_output(const std::string& path, bool) override { return read_only(path); }
+  Result<std::unique_ptr<FileLock>> lock(const std::string& path) override { return read_only(path); }
   Status rename(const std::string& from, const std::string&) override { return read_only(from); }
   Status remove(const std::string& path) override { return read_only(path); }
   Status make_directories(const std::string& path) override { return read_only(path); }

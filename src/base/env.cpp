@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -31,6 +32,10 @@ Status errno_status(const std::string& what, const std::string& path, int error)
     case EDQUOT:
       code = Code::resource_exhausted;
       next = "; free some space and try again";
+      break;
+    case EFBIG:
+      code = Code::resource_exhausted;
+      next = "; the file system, or a limit of this account ('ulimit -f'), allows no larger file";
       break;
     case ENOMEM:
       code = Code::resource_exhausted;
@@ -96,6 +101,17 @@ class RealOutputFile : public OutputFile {
   std::string path_;
 };
 
+class RealFileLock : public FileLock {
+ public:
+  RealFileLock(std::unique_ptr<Descriptor> fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
+  // The name goes while the lock is held: whoever has the file open finds that it has no name any more.
+  ~RealFileLock() override { ::unlink(path_.c_str()); }
+
+ private:
+  std::unique_ptr<Descriptor> fd_;
+  std::string path_;
+};
+
 class RealEnv : public Env {
  public:
   Result<std::unique_ptr<MappedFile>> map(const std::string& path) override {
@@ -133,6 +149,21 @@ class RealEnv : public Env {
     const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : O_TRUNC), 0644);
     if (fd < 0) return errno_status("write", path, errno);
     return std::unique_ptr<OutputFile>(new RealOutputFile(fd, path));
+  }
+
+  Result<std::unique_ptr<FileLock>> lock(const std::string& path) override {
+    while (true) {
+      const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+      if (fd < 0) return errno_status("lock", path, errno);
+      auto lock = std::make_unique<Descriptor>(fd);
+      if (::flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        return Status(Code::unavailable, "'" + path + "' is locked by another process");
+      // Whoever held it may have removed the name since it was opened: then this is a lock on nothing.
+      struct stat held, named;
+      if (::fstat(fd, &held) != 0) return errno_status("lock", path, errno);
+      if (::stat(path.c_str(), &named) != 0 || held.st_ino != named.st_ino || held.st_dev != named.st_dev) continue;
+      return std::unique_ptr<FileLock>(new RealFileLock(std::move(lock), path));
+    }
   }
 
   Status rename(const std::string& from, const std::string& to) override {

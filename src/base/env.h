@@ -32,6 +32,12 @@ class OutputFile {
   Status append(std::string_view text) { return append(std::as_bytes(std::span(text.data(), text.size()))); }
 };
 
+// Held by one process at a time, until the destructor or the process's end, however it comes.
+class FileLock {
+ public:
+  virtual ~FileLock() = default;
+};
+
 struct DirectoryEntry {
   std::string name;  // without its folder
   bool is_directory;
@@ -48,6 +54,9 @@ class Env {
   virtual Result<std::string> read(const std::string& path, size_t limit = size_t{1} << 30) = 0;
   // Opens for appending when `append`, else creates or truncates.
   virtual Result<std::unique_ptr<OutputFile>> open_output(const std::string& path, bool append) = 0;
+  // Takes the lock that a file of this name stands for, which is there while the lock is held and gone afterwards. Does
+  // not wait: unavailable when it is held already. A file system without locks grants every one.
+  virtual Result<std::unique_ptr<FileLock>> lock(const std::string& path) = 0;
   virtual Status rename(const std::string& from, const std::string& to) = 0;  // atomic within one file system
   virtual Status remove(const std::string& path) = 0;                         // a file or an empty folder
   virtual Status make_directories(const std::string& path) = 0;

@@ -1,7 +1,11 @@
 #include "base/env.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <functional>
 
@@ -50,6 +54,7 @@ class FailingEnv : public Env {
   Status rename(const std::string& from, const std::string& to) override {
     return fails == "rename" ? staged(from) : real_.rename(from, to);
   }
+  Result<std::unique_ptr<FileLock>> lock(const std::string& path) override { return real_.lock(path); }
   Result<std::unique_ptr<MappedFile>> map(const std::string& path) override { return real_.map(path); }
   Result<std::string> read(const std::string& path, size_t limit) override { return real_.read(path, limit); }
   Status remove(const std::string& path) override { return real_.remove(path); }
@@ -127,6 +132,54 @@ TEST_F(EnvTest, ReadsNoMoreThanTheLimit) {
   const auto over = env_.read(path("a"), 4);
   ASSERT_FALSE(over.ok());
   EXPECT_NE(over.status().message().find(path("a")), std::string::npos) << over.status().message();
+}
+
+TEST_F(EnvTest, AFileThatMayNotGrowIsAFullDisk) {
+  ::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{}, small{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  small = {1000, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  const Status status = write_file(env_, path("a"), std::string(2000, 'x'));
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  EXPECT_EQ(status.code(), Code::resource_exhausted) << status.message();
+  EXPECT_NE(status.message().find("ulimit -f"), std::string::npos) << status.message();
+  EXPECT_FALSE(env_.exists(path("a")));
+}
+
+TEST_F(EnvTest, ALockIsHeldOnceAndGoneAfterwards) {
+  auto first = env_.lock(path("lock"));
+  ASSERT_TRUE(first.ok()) << first.status().message();
+  const auto second = env_.lock(path("lock"));
+  EXPECT_EQ(second.status().code(), Code::unavailable);
+  EXPECT_NE(second.status().message().find(path("lock")), std::string::npos);
+  EXPECT_TRUE(env_.lock(path("other")).ok());
+  first->reset();
+  EXPECT_TRUE(env_.list(folder_)->empty());
+  EXPECT_TRUE(env_.lock(path("lock")).ok());
+  EXPECT_FALSE(env_.lock(path("no/such/folder")).ok());
+}
+
+TEST_F(EnvTest, ALockEndsWithItsProcess) {
+  int pipe[2];
+  ASSERT_EQ(::pipe(pipe), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const auto held = env_.lock(path("lock"));
+    const char byte = held.ok() ? 'y' : 'n';
+    (void)!::write(pipe[1], &byte, 1);
+    ::pause();
+  }
+  char byte = 0;
+  ASSERT_EQ(::read(pipe[0], &byte, 1), 1);
+  EXPECT_EQ(byte, 'y');
+  EXPECT_FALSE(env_.lock(path("lock")).ok());
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  ::close(pipe[0]);
+  ::close(pipe[1]);
+  EXPECT_TRUE(env_.exists(path("lock"))) << "nobody could clear it away";
+  EXPECT_TRUE(env_.lock(path("lock")).ok());
 }
 
 TEST_F(EnvTest, MapsWholeFiles) {

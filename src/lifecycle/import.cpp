@@ -67,6 +67,7 @@ Result<StoredModel> Store::import_model(const std::string& path, const ImportOpt
   StoredModel model;
   model.name = options.name.empty() ? name_from(path) : options.name;
   LANDFALL_TRY(check_model_name(model.name).within("--name gives it a name"));
+  LANDFALL_ASSIGN(const auto held, lock(model.name));
   if (has(model.name)) {
     return Status(Code::failed_precondition, "there is a model '" + model.name +
                                                  "' already; remove it with 'landfall rm " + model.name +

@@ -1,6 +1,7 @@
 #include "lifecycle/pull.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "lifecycle/digest.h"
 #include "lifecycle/download.h"
@@ -83,10 +84,15 @@ Result<Pulled> pull_from_hub(Env& env, Store& store, HttpClient& client, const H
   model.source = repository.endpoint + "/" + repository.name;
   model.revision = repository.revision;
   LANDFALL_TRY(check_model_name(model.name));
-  if (auto stored = store.find(model.name);
-      stored.ok() && stored->name == model.name && stored->recorded && is_complete(env, *stored, choice)) {
-    return Pulled{std::move(*stored), true};
-  }
+  auto complete = [&]() -> std::optional<StoredModel> {
+    auto stored = store.find(model.name);
+    if (!stored.ok() || stored->name != model.name || !stored->recorded || !is_complete(env, *stored, choice))
+      return {};
+    return std::move(*stored);
+  };
+  if (auto stored = complete()) return Pulled{std::move(*stored), true};
+  LANDFALL_ASSIGN(const auto held, store.wait_for_lock(model.name, watch));
+  if (auto stored = complete()) return Pulled{std::move(*stored), true};  // by another process, a moment ago
 
   const std::string staging = store.staging_folder(model.name);
   LANDFALL_TRY(prepare(env, staging, choice));

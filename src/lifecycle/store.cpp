@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cctype>
+#include <chrono>
 #include <cstdlib>
+#include <thread>
 
 #include "lifecycle/digest.h"
 #include "lifecycle/record.h"
@@ -246,6 +248,27 @@ Result<StoredModel> Store::find(const std::string& name) const {
   return Status(Code::invalid_argument, "'" + name + "' could be any of: " + names + "; name one of them");
 }
 
+Result<std::unique_ptr<FileLock>> Store::lock(const std::string& name) const {
+  const std::string path = staging_folder(name) + ".lock";
+  LANDFALL_TRY(env_.make_directories(std::string(folder_of(path))));
+  auto held = env_.lock(path);
+  if (!held.ok() && held.status().code() == Code::unavailable) {
+    return Status(Code::unavailable,
+                  "another landfall is at work on '" + name + "'; wait until it has ended, or stop it");
+  }
+  return held;
+}
+
+Result<std::unique_ptr<FileLock>> Store::wait_for_lock(const std::string& name, const Watch& watch) const {
+  for (bool first = true;; first = false) {
+    auto held = lock(name);
+    if (held.ok() || held.status().code() != Code::unavailable) return held;
+    if (first) watch.say("another landfall is at work on '" + name + "'; waiting until it has ended");
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    if (watch.stop()) return Status(Code::cancelled, "stopped");
+  }
+}
+
 Status Store::commit(StoredModel& model) {
   const std::string staging = staging_folder(model.name), folder = folder_of_model(model.name);
   if (!model.linked) model.folder = staging;
@@ -273,6 +296,7 @@ Result<uint64_t> Store::remove(const std::string& name) {
   const std::string folder = folder_of_model(name), staging = staging_folder(name);
   const bool there = read_model(name, false).has_value();
   if (!there && !env_.exists(staging)) return not_found(name);
+  LANDFALL_ASSIGN(auto held, lock(name));
   const uint64_t freed = (there ? tree_bytes(env_, folder) : 0) + tree_bytes(env_, staging);
   if (there) {
     // Out of sight first, so that an interruption leaves no half model under the name.
@@ -282,6 +306,7 @@ Result<uint64_t> Store::remove(const std::string& name) {
     LANDFALL_TRY(remove_tree(env_, replaced));
   }
   LANDFALL_TRY(remove_tree(env_, staging));
+  held.reset();
   if (const size_t slash = name.find('/'); slash != std::string::npos) {
     (void)env_.remove(folder_of_model(name.substr(0, slash))).ok();  // the organisation's folder, when it is empty
   }

@@ -1,13 +1,14 @@
 // The user's models: one folder each below the store's root, `landfall.json` in it saying where its files came from and
 // what their checksums are. A folder appears under its name only when it is complete: work in progress lies beside it
 // in
-// `<name>.partial`. The store holds no state of its own; two processes may read it at once, and each change is one
-// rename.
+// `<name>.partial`. The store holds no state of its own; two processes may read it at once, each change is one
+// rename, and a lock keeps two of them from working on one model.
 //
 // A name is `model` or `organisation/model`, and may end in `:variant` (one quantization of several).
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -67,6 +68,11 @@ class Store {
   // `org/model` finds its only variant too. not_found lists what is there.
   Result<StoredModel> find(const std::string& name) const;
   bool has(const std::string& name) const;
+
+  // To be held by whoever changes a model or works in its staging folder. unavailable when somebody else holds it.
+  Result<std::unique_ptr<FileLock>> lock(const std::string& name) const;
+  // The same, after whoever holds it has ended.
+  Result<std::unique_ptr<FileLock>> wait_for_lock(const std::string& name, const Watch& watch) const;
 
   // Fills in what can be known by opening the model, writes its record into its staging folder and puts that folder in
   // the place of its name. The staging folder is left as it is on an error.

@@ -112,6 +112,44 @@ TEST_F(StoreTest, TheOldModelStaysWhenTheNewOneCannotTakeItsPlace) {
   EXPECT_EQ(names(), std::vector<std::string>{"tiny"});
 }
 
+TEST_F(StoreTest, OneAtATimeWorksOnAModel) {
+  auto held = store.lock("tiny");
+  ASSERT_TRUE(held.ok()) << held.status().message();
+  EXPECT_EQ(import("tiny").status().code(), Code::unavailable);
+  ASSERT_TRUE(import("other").ok());
+  ASSERT_TRUE(env.make_directories(store.staging_folder("tiny")).ok());
+  const auto removed = store.remove("tiny");
+  EXPECT_EQ(removed.status().code(), Code::unavailable) << "somebody is fetching it";
+  EXPECT_NE(removed.status().message().find("'tiny'"), std::string::npos);
+  held->reset();
+  EXPECT_TRUE(store.remove("tiny").ok());
+  EXPECT_TRUE(import("tiny").ok());
+  EXPECT_EQ(names(), (std::vector<std::string>{"other", "tiny"}));
+  EXPECT_EQ(env.list(store.root())->size(), 2u) << "no lock is left";
+}
+
+TEST_F(StoreTest, APullWaitsForAnotherAndTakesWhatItLeft) {
+  auto held = store.lock("starter");
+  ASSERT_TRUE(held.ok());
+  std::vector<std::string> notes;
+  watch.note = [&](const std::string& line) {
+    notes.push_back(line);
+    held->reset();  // the other one ends
+  };
+  const RunProgram no_python = [](const Program&) -> Result<ProgramEnd> {
+    return Status(Code::not_found, "there is no python3");
+  };
+  EXPECT_EQ(pull_starter(env, store, "", no_python, watch).status().code(), Code::failed_precondition);
+  ASSERT_FALSE(notes.empty());
+  EXPECT_NE(notes[0].find("another landfall is at work on 'starter'; waiting"), std::string::npos) << notes[0];
+  EXPECT_TRUE(is_empty());
+
+  auto again = store.lock("starter");
+  watch.note = nullptr;
+  watch.cancelled = [] { return true; };
+  EXPECT_EQ(pull_starter(env, store, "", no_python, watch).status().code(), Code::cancelled);
+}
+
 TEST_F(StoreTest, ADamagedRecordIsNotBelieved) {
   ASSERT_TRUE(import("tiny").ok());
   const std::string record = store.root() + "/tiny/landfall.json";

@@ -68,6 +68,7 @@ class SmallDisk : public Env {
     LANDFALL_ASSIGN(auto file, real_.open_output(path, append));
     return std::unique_ptr<OutputFile>(std::make_unique<Output>(*this, std::move(file)));
   }
+  Result<std::unique_ptr<FileLock>> lock(const std::string& path) override { return real_.lock(path); }
   Result<std::unique_ptr<MappedFile>> map(const std::string& path) override { return real_.map(path); }
   Result<std::string> read(const std::string& path, size_t limit) override { return real_.read(path, limit); }
   Status rename(const std::string& from, const std::string& to) override { return real_.rename(from, to); }
