@@ -13,7 +13,7 @@ import zipfile
 
 import support
 import tiny_model
-from local_hub import Hub
+from local_hub import Authority, Hub
 
 HF = "lab/tiny"
 GGUF = "lab/tiny-GGUF"
@@ -27,9 +27,9 @@ class Commands(unittest.TestCase):
         self.models = self.folder / "home/models"
         self.hub_url = "http://127.0.0.1:9"
 
-    def hub(self) -> Hub:
+    def hub(self, certificate: tuple[pathlib.Path, pathlib.Path] | None = None) -> Hub:
         hub = Hub({HF: tiny_model.hugging_face_files(), GGUF: {**tiny_model.gguf_files("tiny-Q8_0"), **tiny_model.gguf_files("tiny-Q4_K_M", 3, 2),
-                                                               "README.md": b"# no front matter\n", ".gitattributes": b"*"}})
+                                                               "README.md": b"# no front matter\n", ".gitattributes": b"*"}}, certificate)
         hub.__enter__()
         self.addCleanup(hub.__exit__)
         self.hub_url = hub.url
@@ -162,6 +162,28 @@ class Pull(Commands):
         self.assertEqual([h.get("Range") for path, h in hub.log if path.endswith(".gguf")], [f"bytes={there}-"])
         self.assertIn("intact", self.succeed("verify"))
 
+    def test_two_pulls_of_one_model_fetch_it_once(self):
+        hub = self.hub()
+        hub.slow = 0.1
+        command = [support.BINARY, "pull", GGUF + ":Q8_0"]
+        options = {"env": self.environment(), "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        first = subprocess.Popen(command, **options)
+        partial = self.models / (GGUF + ":Q8_0.partial") / "tiny-Q8_0.gguf.partial"
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not partial.exists():
+            time.sleep(0.02)
+        self.fail_with(9, f"another landfall is at work on '{GGUF}:Q8_0'", "rm", GGUF + ":Q8_0")
+        second = subprocess.Popen(command, **options)
+        out, error = second.communicate(timeout=60)
+        self.assertEqual(second.returncode, 0, error)
+        self.assertIn("waiting until it has ended", error)
+        self.assertIn("there already and complete", out)
+        first.communicate(timeout=60)
+        self.assertEqual(first.returncode, 0)
+        self.assertEqual(len([path for path, _ in hub.log if path.endswith(".gguf")]), 1)
+        self.assertIn("intact", self.succeed("verify"))
+        self.assertEqual(len(list((self.models / "lab").iterdir())), 1, "nothing but the model is left")
+
     def test_a_hub_that_refuses_ranges_sends_everything_again(self):
         hub = self.hub()
         hub.ignore_ranges, hub.cut_after = True, [300_000]
@@ -264,7 +286,7 @@ class Pull(Commands):
         # The largest file that the process may write stands in for the disk's end: it takes neither root nor a mount.
         limited = f'ulimit -f 300; trap "" XFSZ; exec "{support.BINARY}" pull {GGUF}:Q8_0'
         done = subprocess.run(["bash", "-c", limited], env=self.environment(), capture_output=True, text=True, timeout=60)
-        self.assertNotEqual(done.returncode, 0)
+        self.assertEqual(done.returncode, 7, done.stderr)
         self.assertIn("the same command continues it", done.stderr)
         partial = self.models / (GGUF + ":Q8_0.partial") / "tiny-Q8_0.gguf.partial"
         self.assertEqual(partial.stat().st_size, 300 * 1024)
@@ -281,6 +303,50 @@ class Pull(Commands):
         self.assertIn("in the store", self.succeed("pull", HF))
         self.assert_files_are(HF, hub.repositories[HF])
         self.assertEqual([p.name for p in (self.models / "lab").iterdir()], ["tiny"])
+
+
+class PullOverTls(Commands):
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory(prefix="landfall_tls_")
+        cls.addClassCleanup(folder.cleanup)
+        cls.authority = Authority(pathlib.Path(folder.name))
+        cls.trusted = {"SSL_CERT_FILE": str(cls.authority.root)}
+
+    def test_a_hub_with_a_trusted_certificate_serves_wherever_it_redirects(self):
+        hub = self.hub(self.authority.certificate("IP:127.0.0.1"))
+        hub.redirect = True
+        self.succeed("pull", HF, **self.trusted)
+        self.assertTrue(hub.url.startswith("https://"))
+        self.assertTrue(hub.elsewhere)
+        self.assert_files_are(HF, hub.repositories[HF])
+
+    def test_a_certificate_that_nobody_knows_or_of_another_name_is_refused(self):
+        hub = self.hub(self.authority.certificate("IP:127.0.0.1"))
+        self.assertIn("SSL_CERT_FILE", self.fail_with(3, "certificate", "pull", HF))
+        self.hub(self.authority.certificate("DNS:hub.example"))
+        self.fail_with(3, "127.0.0.1", "pull", HF, **self.trusted)
+        self.assertEqual(hub.log, [])
+        self.assertFalse(self.models.exists())
+
+    def test_a_redirect_away_from_https_is_refused(self):
+        plain = self.hub()
+        secure = self.hub(self.authority.certificate("IP:127.0.0.1"))
+        secure.redirect_to = f"{plain.url}/api/models/{HF}/tree/main"
+        self.fail_with(5, "is refused because it is not secure", "pull", HF, HF_TOKEN="hf_secret", **self.trusted)
+        secure.redirect_to, secure.redirect, secure.other = "", True, plain.url
+        self.fail_with(5, "is refused because it is not secure", "pull", HF, **self.trusted)
+        self.assertEqual(plain.log, [])
+        self.assertEqual(self.listed(), [])
+
+    def test_a_redirect_to_https_is_followed_without_the_token(self):
+        secure = self.hub(self.authority.certificate("IP:127.0.0.1"))
+        plain = self.hub()
+        plain.redirect, plain.other = True, secure.url
+        self.succeed("pull", HF, HF_TOKEN="hf_secret", **self.trusted)
+        self.assertTrue(secure.log)
+        for path, headers in secure.log:
+            self.assertNotIn("Authorization", headers, path)
 
 
 class Starter(Commands):
@@ -390,7 +456,7 @@ class Store(Commands):
         source = tiny_model.write(self.folder / "from", tiny_model.gguf_files("Tiny"))
         limited = f'ulimit -f 300; trap "" XFSZ; exec "{support.BINARY}" import {source}/Tiny.gguf'
         done = subprocess.run(["bash", "-c", limited], env=self.environment(), capture_output=True, text=True, timeout=60)
-        self.assertNotEqual(done.returncode, 0)
+        self.assertEqual(done.returncode, 7)
         self.assertIn("File too large", done.stderr)
         self.assertEqual(list(self.models.iterdir()), [])
 

@@ -3,6 +3,9 @@
 import hashlib
 import http.server
 import json
+import pathlib
+import ssl
+import subprocess
 import threading
 import time
 import urllib.parse
@@ -10,10 +13,12 @@ import urllib.parse
 
 class Hub:
     """Serves `repositories` ({"org/name": {path: bytes}}); use with `with`. `log` has (method and path, headers) of every
-    request to the hub itself, `elsewhere` of those to the host that large files are kept on."""
+    request to the hub itself, `elsewhere` of those to the host that large files are kept on. `certificate` (its file and
+    its key's) makes it speak HTTPS."""
 
-    def __init__(self, repositories: dict[str, dict[str, bytes]]):
+    def __init__(self, repositories: dict[str, dict[str, bytes]], certificate: tuple[pathlib.Path, pathlib.Path] | None = None):
         self.repositories = repositories
+        self.certificate = certificate
         self.log: list[tuple[str, dict]] = []
         self.elsewhere: list[tuple[str, dict]] = []
         self.cut_after: list[int] = []   # each download of a large file ends after so many bytes, first come first served
@@ -41,8 +46,13 @@ class Hub:
         self.servers = [http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) for _ in range(2)]
         for server in self.servers:
             server.daemon_threads = True
+            if self.certificate:
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                context.load_cert_chain(*self.certificate)
+                server.socket = context.wrap_socket(server.socket, server_side=True)
             threading.Thread(target=server.serve_forever, daemon=True).start()
-        self.url, self.other = (f"http://127.0.0.1:{s.server_address[1]}" for s in self.servers)
+        scheme = "https" if self.certificate else "http"
+        self.url, self.other = (f"{scheme}://127.0.0.1:{s.server_address[1]}" for s in self.servers)
         return self
 
     def __exit__(self, *_) -> None:
@@ -111,6 +121,29 @@ class Hub:
         if cut is not None:
             request.close_connection = True
             request.connection.close()
+
+
+class Authority:
+    """Signs certificates with its own, `root`, all of them in a folder that is there."""
+
+    def __init__(self, folder: pathlib.Path):
+        self.folder = folder
+        self.root, self.key = folder / "root.crt", folder / "root.key"
+        openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=tests", "-keyout", self.key, "-out", self.root)
+
+    def certificate(self, name: str) -> tuple[pathlib.Path, pathlib.Path]:
+        """For a host by its `subjectAltName`, such as IP:127.0.0.1."""
+        stem = self.folder / name.replace(":", "_")
+        crt, key, csr, extensions = (stem.with_name(stem.name + end) for end in (".crt", ".key", ".csr", ".ext"))
+        extensions.write_text(f"subjectAltName={name}\n")
+        openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=hub", "-keyout", key, "-out", csr)
+        openssl("x509", "-req", "-in", csr, "-CA", self.root, "-CAkey", self.key, "-CAcreateserial", "-days", "2", "-extfile", extensions,
+                "-out", crt)
+        return crt, key
+
+
+def openssl(*arguments) -> None:
+    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True, timeout=60)
 
 
 def is_large(path: str) -> bool:

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cctype>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <string_view>
 #include <thread>
@@ -87,15 +88,15 @@ Status curl_status(CURLcode code, const std::string& url, const char* detail) {
     case CURLE_ABORTED_BY_CALLBACK:
       return Status(Code::cancelled, "stopped");
     case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
       return Status(Code::invalid_argument, "'" + url + "' is not an http or https address");
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_ISSUER_ERROR:
       return Status(
           Code::failed_precondition,
-          what + "; install the package ca-certificates, or the certificate of your network's proxy, and try again");
+          what + "; install the package ca-certificates, or name the certificate of your network in SSL_CERT_FILE");
     case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_UNSUPPORTED_PROTOCOL:  // of the reply: the address was looked at before
     case CURLE_BAD_CONTENT_ENCODING:
       return Status(Code::data_loss, what + "; is it an HTTP server?");
     case CURLE_OUT_OF_MEMORY:
@@ -107,7 +108,7 @@ Status curl_status(CURLcode code, const std::string& url, const char* detail) {
 
 class CurlClient : public HttpClient {
  public:
-  CurlClient() : handle_(curl_easy_init()) {}
+  explicit CurlClient(const HttpPatience& patience) : patience_(patience), handle_(curl_easy_init()) {}
   ~CurlClient() override { curl_easy_cleanup(handle_); }
 
   Result<HttpResponse> get(const HttpRequest& request, const HttpSink& sink) override {
@@ -152,9 +153,10 @@ class CurlClient : public HttpClient {
     curl_easy_setopt(handle_, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(handle_, CURLOPT_ERRORBUFFER, detail);
     curl_easy_setopt(handle_, CURLOPT_USERAGENT, "landfall");
-    curl_easy_setopt(handle_, CURLOPT_CONNECTTIMEOUT, 20L);
+    curl_easy_setopt(handle_, CURLOPT_CONNECTTIMEOUT, patience_.connect);
     curl_easy_setopt(handle_, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(handle_, CURLOPT_LOW_SPEED_TIME, 30L);
+    curl_easy_setopt(handle_, CURLOPT_LOW_SPEED_TIME, patience_.standstill);
+    if (const char* file = std::getenv("SSL_CERT_FILE")) curl_easy_setopt(handle_, CURLOPT_CAINFO, file);
     curl_easy_setopt(handle_, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(handle_, CURLOPT_HEADERDATA, &transfer);
     curl_easy_setopt(handle_, CURLOPT_WRITEFUNCTION, on_content);
@@ -184,6 +186,7 @@ class CurlClient : public HttpClient {
     return begin(transfer);  // a response without content
   }
 
+  const HttpPatience patience_;
   CURL* handle_;
 };
 
@@ -194,10 +197,10 @@ std::string HttpResponse::header(const std::string& name) const {
   return it == headers.end() ? "" : it->second;
 }
 
-std::unique_ptr<HttpClient> HttpClient::create() {
+std::unique_ptr<HttpClient> HttpClient::create(const HttpPatience& patience) {
   static const CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);  // once, before any handle
   (void)ready;
-  return std::make_unique<CurlClient>();
+  return std::make_unique<CurlClient>(patience);
 }
 
 Result<HttpResponse> http_get_text(HttpClient& client, const HttpRequest& request, size_t limit, std::string& text) {

@@ -1,6 +1,7 @@
 // HTTP(S) downloads, the part of the outside seam that is the network: tests replace it to cut connections and to send
-// wrong bytes. Certificates are checked against the system's; a proxy is taken from the environment (https_proxy,
-// no_proxy). One HttpClient serves one thread at a time and keeps its connections open between requests.
+// wrong bytes. Certificates are checked against the system's and those in the file that SSL_CERT_FILE names, as the
+// programs openssl and curl have it; a proxy is taken from the environment (https_proxy, no_proxy). One HttpClient
+// serves one thread at a time and keeps its connections open between requests.
 #pragma once
 
 #include <cstddef>
@@ -34,16 +35,21 @@ struct HttpSink {
   std::function<Status(std::span<const std::byte>)> content;
 };
 
+// Whole seconds after which a peer is given up.
+struct HttpPatience {
+  long connect = 20;
+  long standstill = 30;  // without a byte
+};
+
 class HttpClient {
  public:
   virtual ~HttpClient() = default;
-  // Gives up connecting after 20 s, and on a transfer that stands still for 30 s.
-  static std::unique_ptr<HttpClient> create();
+  static std::unique_ptr<HttpClient> create(const HttpPatience& patience = {});
 
   // Follows at most ten redirects, never from https to http. Any other status that the peer gives is a response, not an
-  // error. Errors: unavailable (cannot reach the peer, or the
-  // connection broke: trying again may help), cancelled, failed_precondition (its certificate is not trusted),
-  // invalid_argument (the address), data_loss (not HTTP, or a redirect that is refused), and what the sink gave.
+  // error. Errors: unavailable (cannot reach the peer, or the connection broke: trying again may help), cancelled,
+  // failed_precondition (its certificate is not trusted), invalid_argument (the address), data_loss (not HTTP, or a
+  // redirect that is refused), and what the sink gave.
   virtual Result<HttpResponse> get(const HttpRequest& request, const HttpSink& sink) = 0;
 
   // Waits before trying again; ends early when `cancelled` says so.
