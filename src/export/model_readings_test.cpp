@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <set>
 
 #include "export/trace.h"
 #include "model/golden_model_test.h"
@@ -96,9 +97,9 @@ TEST_F(Readings, AnExpertLayerOfV3ReadsAsExpected) {
 %12 = rope(%11, positions) {first=32, dims=16, interleaved=1, magnitude=1} [5, 1, 48]
 %13 = reshape(%12) [5, 48]
 %14 = slice(%13) {first=32, count=16} [5, 16]
-%15 = head_linear(%10, model.layers.1.self_attn.kv_b_proj.weight) {transposed=0} [5, 4, 16]
+%15 = head_linear(%10, model.layers.1.self_attn.kv_b_proj.weight[key_up]) {transposed=0} [5, 4, 16]
 %16 = concat(%15, %14) [5, 4, 32]
-%17 = head_linear(%10, model.layers.1.self_attn.kv_b_proj.weight) {transposed=0} [5, 4, 16]
+%17 = head_linear(%10, model.layers.1.self_attn.kv_b_proj.weight[value_up]) {transposed=0} [5, 4, 16]
 %18 = attention(%7, %16, %17) {scale=0.33125377} [5, 4, 16]
 %19 = reshape(%18) [5, 64]
 %20 = linear(%19, model.layers.1.self_attn.o_proj.weight) [5, 64]
@@ -106,10 +107,10 @@ TEST_F(Readings, AnExpertLayerOfV3ReadsAsExpected) {
 %22 = rms_norm(%21, model.layers.1.post_attention_layernorm.weight) {epsilon=1e-06} [5, 64]
 %23 = linear(%22, model.layers.1.mlp.gate.weight) [5, 16]
 %24, %25 = router(%23, model.layers.1.mlp.gate.e_score_correction_bias) {gate=1, experts_per_row=4, groups=4, groups_kept=2, normalise=1, scale=2.5} [5, 4] i32, [5, 4]
-%26 = expert_linear(%22, %24, model.layers.1.mlp.experts.0.gate_proj.weight) [5, 4, 48]
-%27 = expert_linear(%22, %24, model.layers.1.mlp.experts.0.up_proj.weight) [5, 4, 48]
+%26 = expert_linear(%22, %24, model.layers.1.mlp.experts.*.gate_proj.weight) [5, 4, 48]
+%27 = expert_linear(%22, %24, model.layers.1.mlp.experts.*.up_proj.weight) [5, 4, 48]
 %28 = swiglu(%26, %27) [5, 4, 48]
-%29 = expert_linear(%28, %24, model.layers.1.mlp.experts.0.down_proj.weight) [5, 4, 64]
+%29 = expert_linear(%28, %24, model.layers.1.mlp.experts.*.down_proj.weight) [5, 4, 64]
 %30 = combine(%29, %25) [5, 64]
 %31 = linear(%22, model.layers.1.mlp.shared_experts.gate_proj.weight) [5, 48]
 %32 = linear(%22, model.layers.1.mlp.shared_experts.up_proj.weight) [5, 48]
@@ -118,6 +119,14 @@ TEST_F(Readings, AnExpertLayerOfV3ReadsAsExpected) {
 %35 = add(%30, %34) [5, 64]
 %36 = add(%21, %35) [5, 64]
 )");
+}
+
+TEST_F(Readings, NoTwoWeightsOfAModelReadAlike) {
+  for (const std::string& variant : golden_variants()) {
+    const Model model = describe(variant);
+    std::set<std::string> names;
+    for (const Weight& w : model.weights()) EXPECT_TRUE(names.insert(w.name).second) << variant << ": " << w.name;
+  }
 }
 
 // An exporter traces twice and calls the sizes that moved dimensions: nothing else may move.

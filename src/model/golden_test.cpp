@@ -57,6 +57,15 @@ TEST_P(GoldenTest, EveryFeatureShows) {
 std::string test_name(const testing::TestParamInfo<std::string>& info) { return info.param; }
 INSTANTIATE_TEST_SUITE_P(Variants, GoldenTest, testing::ValuesIn(golden_variants()), test_name);
 
+// 2 layers of 16 experts, of which a token uses 4; each has three matrices of 64 x 48.
+TEST(GoldenTest, ActiveParametersAreThoseOfTheChosenExperts) {
+  for (const char* variant : {"deepseek_v3", "llama_tied"}) {
+    const Model model = load_for_test(write_golden_model(read_golden(variant), Json())).model;
+    const int64_t idle = model.config().experts > 0 ? 2 * (16 - 4) * 3 * 64 * 48 : 0;
+    EXPECT_EQ(model.active_parameters(), model.parameters() - idle) << variant;
+  }
+}
+
 TEST(GoldenTest, EveryArchitectureHasAGolden) {
   std::set<std::string> covered;
   for (const std::string& variant : golden_variants()) {

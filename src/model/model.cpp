@@ -44,8 +44,9 @@ int64_t Model::parameters() const {
 
 int64_t Model::active_parameters() const {
   int64_t n = 0;
-  for (const Weight& w : weights_) {
-    const bool routed = config_.experts > 0 && w.experts == config_.experts && w.name.find("exps") != std::string::npos;
+  for (size_t i = 0; i < weights_.size(); ++i) {
+    const Weight& w = weights_[i];
+    const bool routed = config_.experts > 0 && specs_[i].name.ends_with("_exps");
     n += routed ? w.elements() / w.experts * config_.router.experts_per_row : w.elements();
   }
   return n;
@@ -59,9 +60,16 @@ int64_t Model::weight_bytes() const {
 
 namespace {
 
-std::string with_expert(const std::string& name, int64_t expert) {
+std::string with_expert(const std::string& name, const std::string& expert) {
   const size_t at = name.find("{e}");
-  return at == std::string::npos ? name : name.substr(0, at) + std::to_string(expert) + name.substr(at + 3);
+  return at == std::string::npos ? name : name.substr(0, at) + expert + name.substr(at + 3);
+}
+std::string with_expert(const std::string& name, int64_t expert) { return with_expert(name, std::to_string(expert)); }
+
+// What traces and messages call a weight: its tensor in the files, with * for every expert; of a tensor that holds
+// several weights, which one.
+std::string weight_name(const WeightSpec& spec, const WeightPlace& place, const std::string& tensor) {
+  return with_expert(tensor, "*") + (place.period > 0 ? "[" + spec.name + "]" : "");
 }
 
 // The file's tensor that holds rows of expert e, and the number of its first row there.
@@ -150,7 +158,7 @@ Result<Model> describe_model(const ModelSource& source) {
         }
         format = t->format;
       }
-      Weight w = describe_weight(static_cast<uint32_t>(model.weights_.size()), with_expert(name, 0), *format,
+      Weight w = describe_weight(static_cast<uint32_t>(model.weights_.size()), weight_name(spec, *place, name), *format,
                                  spec.experts, spec.out, spec.in);
       w.offset = bytes;
       bytes += (landfall::weight_bytes(w) + 63) / 64 * 64;
