@@ -1,5 +1,6 @@
 """`landfall run` with the starter model, as a person at a terminal and a script see it."""
 
+import json
 import os
 import pathlib
 import pty
@@ -93,11 +94,30 @@ class Once(unittest.TestCase):
         return done
 
     def test_greedy_answers_are_sensible_with_every_kernel_set(self):
-        for kernels in ("", "scalar"):
-            more = {"LANDFALL_KERNELS": kernels} if kernels else {}
+        doctor = json.loads(support.landfall("doctor", "--json").stdout)
+        self.assertIn("scalar", doctor["kernel_sets"])
+        self.assertIn(doctor["kernels"], doctor["kernel_sets"])
+        for kernels in doctor["kernel_sets"]:
             with self.subTest(kernels=kernels):
-                self.assertIn("H2O", self.ask("What is the chemical formula of water?", **more).stdout)
-                self.assertRegex(self.ask("Why is the sky blue?", **more).stdout, r"light.*atmosphere|atmosphere.*light")
+                water = self.ask("What is the chemical formula of water?", "--verbose", LANDFALL_KERNELS=kernels)
+                self.assertIn("H2O", water.stdout)
+                self.assertIn(f"kernels {kernels},", water.stderr)
+                self.assertRegex(self.ask("Why is the sky blue?", LANDFALL_KERNELS=kernels).stdout, r"light.*atmosphere|atmosphere.*light")
+
+    def test_a_kernel_set_that_is_not_there_is_one_line(self):
+        done = support.landfall("run", MODEL, "Hello", env=support.environment(LANDFALL_KERNELS="sse9"))
+        self.assertEqual(done.returncode, 2)
+        self.assertRegex(done.stderr, r"^landfall: [^\n]*sse9[^\n]*scalar[^\n]*\n$")
+
+    def test_an_answer_that_fills_the_context_is_given_and_a_prompt_that_does_not_fit_is_refused(self):
+        done = support.landfall("run", MODEL, "Tell me a long story about a ship.", "--context", "100", "--temperature", "0")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertGreater(len(done.stdout), 100)
+        self.assertIn("fills 100 of 100 tokens", done.stderr)
+        done = support.landfall("run", MODEL, "word " * 200, "--context", "100")
+        self.assertEqual(done.returncode, 7)
+        self.assertEqual(done.stdout.strip(), "")
+        self.assertRegex(done.stderr, r"^landfall: the prompt has 2\d\d tokens, and the context holds 100[^\n]*\n$")
 
     def test_a_question_on_standard_input_is_answered_alike(self):
         question = "What is the chemical formula of water?"
@@ -166,16 +186,23 @@ class Conversation(unittest.TestCase):
             chat.type("\x03")
             self.assertEqual(chat.exit_code(), 0)
 
-    def test_a_full_context_says_so_and_clear_helps(self):
+    def test_a_context_that_fills_says_how_full_it_is_and_clear_empties_it(self):
         with Terminal("--context", "128", "--temperature", "0") as chat:
-            seen = ""
-            for _ in range(4):
-                seen += chat.say("Tell me a long story about a ship.")
-            self.assertRegex(seen, r"\(the context is full\).*fills 128 of 128 tokens.*/clear|"
-                                   r"the prompt has \d+ tokens, and the context holds 128.*\n.*/clear")
-            self.assertRegex(seen, r"the prompt has \d+ tokens, and the context holds 128", "nothing is cut silently")
+            self.assertIn("(the context is full) The conversation fills 128 of 128 tokens. /clear starts a new conversation",
+                          chat.say("Tell me a long story about a ship."))
+            self.assertEqual(fullness(chat.say("/stats")), 128)
             chat.say("/clear")
-            self.assertNotIn("the prompt has", chat.say("Hello"))
+            self.assertEqual(fullness(chat.say("/stats")), 0)
+            self.assertNotIn("full", chat.say("Name a colour."))
+
+    def test_a_question_that_no_longer_fits_is_refused_with_both_lengths(self):
+        with Terminal("--context", "128", "--temperature", "0", "--max-tokens", "20") as chat:
+            self.assertNotIn("/clear", chat.say("Name a colour."))
+            used = fullness(chat.say("/stats"))
+            refused = chat.say("And why? " * 40)
+            self.assertRegex(refused, r"the prompt has 1\d\d tokens, and the context holds 128")
+            self.assertIn(f"fills {used} of 128 tokens. /clear starts a new conversation", refused)
+            self.assertNotIn("the prompt has", chat.say("And why?"), "the one before is not part of the conversation")
 
 
 if __name__ == "__main__":
