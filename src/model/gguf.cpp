@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "model/source.h"
+#include "model/split_files.h"
 
 namespace landfall {
 namespace {
@@ -234,27 +235,6 @@ Status read_tensor_row(const std::string& path, Cursor& c, FileTensor& t, uint64
   return {};
 }
 
-// "name-00002-of-00005.gguf" -> prefix "name-", count 5
-bool split_name(const std::string& path, std::string& prefix, int& count) {
-  const std::string tail = "-00001-of-00001.gguf";
-  if (path.size() < tail.size()) return false;
-  const std::string end = path.substr(path.size() - tail.size());
-  auto digits = [&](size_t from) {
-    return std::all_of(end.begin() + static_cast<long>(from), end.begin() + static_cast<long>(from) + 5,
-                       [](unsigned char ch) { return std::isdigit(ch) != 0; });
-  };
-  if (end[0] != '-' || end.substr(6, 4) != "-of-" || end.substr(15) != ".gguf" || !digits(1) || !digits(10))
-    return false;
-  prefix = path.substr(0, path.size() - tail.size());
-  count = std::stoi(end.substr(10, 5));
-  return true;
-}
-
-std::string five(int n) {
-  std::string out = std::to_string(n);
-  return std::string(5 - std::min<size_t>(5, out.size()), '0') + out;
-}
-
 TokenizerSpec tokenizer_spec(const Json& config, Arrays& arrays) {
   TokenizerSpec spec;
   spec.pre = config["tokenizer.ggml.pre"].string();
@@ -278,22 +258,7 @@ TokenizerSpec tokenizer_spec(const Json& config, Arrays& arrays) {
 
 Status read_gguf(Env& env, const std::string& path, ModelSource& out) {
   out.kind = ModelSource::Kind::gguf;
-  std::string prefix;
-  int parts = 1;
-  out.files = {path};
-  if (split_name(path, prefix, parts)) {
-    out.files.clear();
-    if (parts < 1 || parts > 9999)
-      return Status(Code::invalid_argument, "'" + path + "' names " + std::to_string(parts) + " parts");
-    for (int i = 1; i <= parts; ++i) {
-      const std::string part = prefix + "-" + five(i) + "-of-" + five(parts) + ".gguf";
-      if (!env.exists(part)) {
-        return Status(Code::not_found, "part " + std::to_string(i) + " of " + std::to_string(parts) + " is missing: '" +
-                                           part + "'; put it beside the others");
-      }
-      out.files.push_back(part);
-    }
-  }
+  LANDFALL_ASSIGN(out.files, all_parts(env, path, ".gguf"));
   out.path = out.files.front();
   Arrays arrays;
   for (size_t part = 0; part < out.files.size(); ++part) {

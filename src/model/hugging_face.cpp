@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "model/source.h"
+#include "model/split_files.h"
 #include "model/tokenizer/tokenizer.h"
 
 namespace landfall {
@@ -111,7 +112,9 @@ Status read_hugging_face(Env& env, const std::string& folder, ModelSource& out) 
   } else {
     LANDFALL_ASSIGN(const auto entries, env.list(folder));
     for (const DirectoryEntry& entry : entries) {
-      if (entry.name.size() > 12 && entry.name.ends_with(".safetensors")) names.push_back(entry.name);
+      if (entry.name.size() <= 12 || !entry.name.ends_with(".safetensors")) continue;
+      LANDFALL_TRY(all_parts(env, join_path(folder, entry.name), ".safetensors").status());
+      names.push_back(entry.name);
     }
   }
   if (names.empty()) {
@@ -146,11 +149,13 @@ Status read_hugging_face(Env& env, const std::string& folder, ModelSource& out) 
       }
       const FileTensor& s = *scale->second;
       const std::vector<int64_t> wanted = {(t.rows() + 127) / 128, (t.columns() + 127) / 128};
-      if (s.type_name != "F32" || s.shape != wanted || t.shape.size() != 2) {
-        return Status(Code::unsupported, "tensor '" + s.name + "' is " + s.type_name + " " + s.shape_text() +
-                                             "; F32 scales per block of 128x128 are supported, which for '" + t.name +
-                                             "' " + t.shape_text() + " is [" + std::to_string(wanted[0]) + ", " +
-                                             std::to_string(wanted[1]) + "]");
+      t.exponent_scales = s.type_name == "F8_E8M0";
+      if ((s.type_name != "F32" && !t.exponent_scales) || s.shape != wanted || t.shape.size() != 2) {
+        return Status(Code::unsupported,
+                      "tensor '" + s.name + "' is " + s.type_name + " " + s.shape_text() +
+                          "; scales per block of 128x128 in F32 or F8_E8M0 are supported, which for '" + t.name + "' " +
+                          t.shape_text() + " is [" + std::to_string(wanted[0]) + ", " + std::to_string(wanted[1]) +
+                          "]");
       }
       t.scales = s.data;
     }

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 namespace landfall {
@@ -29,7 +30,20 @@ Result<const std::byte*> FileTensor::read_row(int64_t row, std::vector<std::byte
   const std::byte* codes = data.data() + row * in;
   for (int64_t b = 0; b < blocks; ++b) {
     std::byte* to = scratch.data() + b * 132;
-    std::memcpy(to, scales.data() + ((row / 128) * blocks + b) * 4, 4);
+    const int64_t block = (row / 128) * blocks + b;
+    float scale;
+    if (exponent_scales) {
+      const int exponent = std::to_integer<int>(scales[static_cast<size_t>(block)]);
+      scale = exponent == 255 ? NAN : std::ldexp(1.0f, exponent - 127);
+    } else {
+      std::memcpy(&scale, scales.data() + block * 4, 4);
+    }
+    if (std::isnan(scale)) {
+      return Status(Code::data_loss, "tensor '" + name + "' has a scale that is not a number at row " +
+                                         std::to_string(row) + ", column " + std::to_string(b * 128) +
+                                         "; fetch the file again");
+    }
+    std::memcpy(to, &scale, 4);
     std::memcpy(to + 4, codes + b * 128, static_cast<size_t>(std::min<int64_t>(128, in - b * 128)));
   }
   for (int64_t i = 0; i < in; ++i) {
@@ -83,13 +97,14 @@ Result<ModelSource> ModelSource::open(Env& env, const std::string& path) {
       return out;
     }
     LANDFALL_ASSIGN(const auto entries, env.list(path));
-    std::vector<std::string> found;
+    std::vector<std::string> found, later;
     for (const DirectoryEntry& entry : entries) {
       // Of a split file only the first part counts.
       const bool later_part =
           entry.name.find("-of-") != std::string::npos && entry.name.find("-00001-of-") == std::string::npos;
-      if (ends_with(entry.name, ".gguf") && !later_part) found.push_back(entry.name);
+      if (ends_with(entry.name, ".gguf")) (later_part ? later : found).push_back(entry.name);
     }
+    if (found.empty() && !later.empty()) found.push_back(later.front());  // it says that the first part is missing
     if (found.size() == 1) {
       LANDFALL_TRY(read_gguf(env, join_path(path, found[0]), out));
       return out;

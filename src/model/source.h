@@ -24,8 +24,9 @@ struct FileTensor {
   const Format* format = nullptr;  // null: a type that Landfall does not read
   std::vector<int64_t> shape;      // slowest first
   std::span<const std::byte> data;
-  // F8_E4M3 only: [ceil(rows / 128), ceil(columns / 128)] F32 scales.
+  // F8_E4M3 only: [ceil(rows / 128), ceil(columns / 128)] scales, in F32 or as exponents alone (ue8m0: 2^(byte - 127)).
   std::span<const std::byte> scales;
+  bool exponent_scales = false;
 
   int64_t columns() const { return shape.empty() ? 1 : shape.back(); }
   int64_t rows() const;  // product of all other axes
@@ -33,7 +34,7 @@ struct FileTensor {
   // Bytes that read_row needs for its result: the row in `format`'s blocks.
   int64_t row_bytes() const;
   // Row `row` in the file format's blocks: a pointer into the file, or into `scratch` where it has to be put together.
-  // An F8 row with a NaN code is an error.
+  // An F8 row with a NaN as code or scale is an error.
   Result<const std::byte*> read_row(int64_t row, std::vector<std::byte>& scratch) const;
 };
 

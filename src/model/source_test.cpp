@@ -295,6 +295,29 @@ TEST(Gguf, SplitFilesLoadByNamingAnyPartAndAMissingPartIsNamed) {
   EXPECT_NE(missing.message().find(second), std::string::npos) << missing.message();
 }
 
+TEST(Gguf, TheFolderOfASplitFileLoadsAndWhicheverPartIsMissingIsNamed) {
+  const Golden golden = read_golden("llama_llama3");
+  Env& env = Env::real();
+  const std::string folder = temporary("folder", "") + ".parts";
+  ASSERT_TRUE(env.make_directories(folder).ok());
+  const std::string content[] = {llama_gguf(golden, 0, 1, true).bytes(), llama_gguf(golden, 1, 2, false).bytes(),
+                                 llama_gguf(golden, 2, 3, false).bytes()};
+  auto part = [&](int i) { return folder + "/m-0000" + std::to_string(i) + "-of-00003.gguf"; };
+  for (int i = 1; i <= 3; ++i) ASSERT_TRUE(write_file(env, part(i), content[i - 1]).ok());
+  EXPECT_EQ(load_for_test(folder).source.files.size(), 3u);
+  for (int gone = 1; gone <= 3; ++gone) {
+    ASSERT_TRUE(env.remove(part(gone)).ok());
+    for (const std::string& named : {folder, part(gone % 3 + 1)}) {
+      const Status missing = open_status(named);
+      EXPECT_EQ(missing.code(), Code::not_found);
+      EXPECT_NE(missing.message().find("part " + std::to_string(gone) + " of 3 is missing: '" + part(gone)),
+                std::string::npos)
+          << missing.message();
+    }
+    ASSERT_TRUE(write_file(env, part(gone), content[gone - 1]).ok());
+  }
+}
+
 TEST(Gguf, ATruncatedFileIsAnErrorAtEveryLength) {
   const Golden golden = read_golden("llama_llama3");
   const std::string whole = llama_gguf(golden, 0, 3, true).bytes();
@@ -368,9 +391,63 @@ TEST(HuggingFace, ShardsLoadAndAMissingOneIsNamed) {
               golden.tolerance);
   }
   ASSERT_TRUE(env.remove(folder + "/model-00002-of-00002.safetensors").ok());
-  const Status missing = open_status(folder);
-  EXPECT_EQ(missing.code(), Code::not_found);
-  EXPECT_NE(missing.message().find("model-00002-of-00002.safetensors"), std::string::npos) << missing.message();
+  for (const bool has_index : {true, false}) {
+    ASSERT_TRUE(has_index || env.remove(folder + "/model.safetensors.index.json").ok());
+    const Status missing = open_status(folder);
+    EXPECT_EQ(missing.code(), Code::not_found);
+    EXPECT_NE(missing.message().find("model-00002-of-00002.safetensors"), std::string::npos) << missing.message();
+  }
+}
+
+// The same powers of two as the golden's own floats, each as the byte of its exponent.
+TEST(HuggingFace, ScalesAsExponentsGiveTheGoldenLogits) {
+  const Golden golden = read_golden("deepseek_v3_fp8_ue8m0");
+  const std::string file = write_golden_model(golden, Json()) + "/model.safetensors";
+  Env& env = Env::real();
+  const std::string whole = env.read(file).value();
+  uint64_t length = 0;
+  std::memcpy(&length, whole.data(), 8);
+  const Json header = parse_json(std::string_view(whole).substr(8, length)).value();
+  auto rewrite = [&](char spoil) {
+    Json rows;
+    std::string data;
+    int scales = 0;
+    for (const auto& [name, row] : header.object()) {
+      const auto begin = static_cast<size_t>(row["data_offsets"].array()[0].integer()),
+                 end = static_cast<size_t>(row["data_offsets"].array()[1].integer());
+      std::string bytes = whole.substr(8 + length + begin, end - begin);
+      Json moved = row;
+      if (name.ends_with("weight_scale_inv")) {
+        ++scales;
+        std::string exponents;
+        for (size_t at = 0; at < bytes.size(); at += 4) {
+          uint32_t bits = 0;
+          std::memcpy(&bits, &bytes[at], 4);
+          exponents += static_cast<char>(spoil ? spoil : static_cast<char>(bits >> 23));
+        }
+        bytes = exponents;
+        moved.set("dtype", "F8_E8M0");
+      }
+      moved.set("data_offsets", Json(Json::Array{Json(data.size()), Json(data.size() + bytes.size())}));
+      rows.set(name, std::move(moved));
+      data += bytes;
+    }
+    EXPECT_GT(scales, 10);
+    const std::string text = rows.dump();
+    EXPECT_TRUE(write_file(env, file, GgufWriter::raw(static_cast<uint64_t>(text.size())) + text + data).ok());
+  };
+  rewrite(0);
+  EXPECT_LE(largest_difference(all_logits(load_for_test(file).model, golden.tokens), golden.logits, golden.vocab),
+            golden.tolerance);
+  rewrite('\xff');
+  auto source = ModelSource::open(env, file);
+  ASSERT_TRUE(source.ok());
+  auto model = describe_model(*source);
+  ASSERT_TRUE(model.ok());
+  ThreadPool pool(1);
+  const Status refused = load_weights(*source, pool, nullptr, *model);
+  EXPECT_EQ(refused.code(), Code::data_loss);
+  EXPECT_NE(refused.message().find("a scale that is not a number"), std::string::npos) << refused.message();
 }
 
 TEST(HuggingFace, AConfigurationThatContradictsTheTensorsNamesTheTensor) {
