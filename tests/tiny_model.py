@@ -85,6 +85,32 @@ def hugging_face_files(seed: int = 1) -> dict[str, bytes]:
             "README.md": b"---\nlicense: mit\n---\n# A model\n", **{name: safetensors_bytes(some) for name, some in shards.items()}}
 
 
+def thinking_files() -> dict[str, bytes]:
+    """One that can be talked to, a letter a token, and that begins each answer in thought."""
+    config = json.loads((GOLDEN / "config.json").read_text())
+    # The letters that stand for the bytes: Latin-1 where it shows, and from U+0100 on for the others.
+    shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    hidden = [b for b in range(256) if b not in shown]
+    letters = [chr(b) if b in shown else chr(0x100 + hidden.index(b)) for b in range(256)]
+    markup = ["<|user|>", "<|answer|>", "<|end|>", "<think>", "</think>"]
+    vocab = len(letters) + len(markup)
+    config |= {"vocab_size": vocab, "bos_token_id": None, "eos_token_id": vocab - 3}
+    rows = tensors()
+    name, (_, width), values = next(row for row in rows if row[0] == "model.embed_tokens.weight")
+    embedding = (values * (vocab * width * 4 // len(values) + 1))[:vocab * width * 4]
+    rows = [(name, [vocab, width], embedding) if row[0] == name else row for row in rows]
+    added = [{"id": len(letters) + i, "content": text, "special": not text.endswith("think>"), "single_word": False, "lstrip": False,
+              "rstrip": False, "normalized": False} for i, text in enumerate(markup)]
+    tokenizer = {"added_tokens": added, "normalizer": None, "decoder": {"type": "ByteLevel"}, "post_processor": None,
+                 "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True},
+                 "model": {"type": "BPE", "vocab": {letter: i for i, letter in enumerate(letters)}, "merges": []}}
+    template = ("{% for m in messages %}{{ '<|user|>' if m.role == 'user' else '<|answer|>' }}{{ m.content }}<|end|>{% endfor %}"
+                "{% if add_generation_prompt %}<|answer|><think>\n{% endif %}")
+    return {"config.json": json.dumps(config).encode(), "model.safetensors": safetensors_bytes(rows),
+            "tokenizer.json": json.dumps(tokenizer).encode(),
+            "tokenizer_config.json": json.dumps({"eos_token": "<|end|>", "chat_template": template}).encode()}
+
+
 def write(folder: pathlib.Path, files: dict[str, bytes]) -> pathlib.Path:
     for name, content in files.items():
         path = folder / name
