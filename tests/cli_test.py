@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import pathlib
+import pty
+import re
 import signal
 import subprocess
 import tempfile
@@ -84,6 +86,20 @@ class Program(Commands):
         self.fail_with(2, "did you mean 'landfall verify'?", "verfy")
         self.fail_with(2, "did you mean --json?", "list", "--jsno")
         self.fail_with(2, "NAME is missing", "rm")
+
+    def test_what_reports_prints_one_json_document(self):
+        self.hub()
+        files = tiny_model.write(self.folder / "from", tiny_model.gguf_files("Tiny"))
+        for words, keys in ((["pull", GGUF + ":Q8_0"], {"name", "path", "bytes", "was_there"}),
+                            (["import", str(files / "Tiny.gguf")], {"name", "path", "bytes"}),
+                            (["list"], {"folder", "models", "unfinished"}),
+                            (["show", "Tiny"], {"architecture", "parameters", "context", "quantization", "licence", "chat", "thinking"}),
+                            (["verify"], {"models"}),
+                            (["doctor"], {"features", "kernels", "available_memory", "fits", "problems"})):
+            with self.subTest(words[0]):
+                self.assertLessEqual(keys, set(json.loads(self.succeed(*words, "--json"))))
+        offered = {c for c in re.findall(r"(?m)^  (\w+)  +\w", self.succeed()) if "--json" in self.succeed(c, "--help")}
+        self.assertEqual(offered, {"bench", "doctor", "import", "list", "perplexity", "pull", "show", "verify"})
 
     def test_completion_scripts_are_right_for_their_shells(self):
         script = self.succeed("completion", "bash")
@@ -183,6 +199,22 @@ class Pull(Commands):
         self.assertEqual(len([path for path, _ in hub.log if path.endswith(".gguf")]), 1)
         self.assertIn("intact", self.succeed("verify"))
         self.assertEqual(len(list((self.models / "lab").iterdir())), 1, "nothing but the model is left")
+
+    def test_at_a_terminal_speed_and_time_left_are_shown(self):
+        hub = self.hub()
+        hub.slow = 0.2
+        pid, fd = pty.fork()
+        if pid == 0:
+            os.execve(support.BINARY, ["landfall", "pull", GGUF + ":Q8_0"], self.environment())
+        seen = b""
+        try:
+            while chunk := os.read(fd, 4096):
+                seen += chunk
+        except OSError:
+            pass  # the other end is closed
+        os.close(fd)
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0, seen)
+        self.assertRegex(seen.decode(), rf"pulling {GGUF}:Q8_0  [\d.]+ kB of [\d.]+ kB  \d+%  [\d.]+ kB/s  \d+s left")
 
     def test_a_hub_that_refuses_ranges_sends_everything_again(self):
         hub = self.hub()

@@ -3,9 +3,10 @@
 import concurrent.futures
 import json
 import os
-import shlex
+import re
 import signal
 import subprocess
+import sys
 import threading
 import time
 import unittest
@@ -133,6 +134,14 @@ class OpenAi(unittest.TestCase):
         chunks = self.client.completions.create(**options, stream=True)
         self.assertEqual("".join(chunk.choices[0].text for chunk in chunks), whole.choices[0].text)
 
+    def test_the_guides_example_runs_as_written(self):
+        example = re.search(r"^```python\n(.*?)^```", (support.ROOT / "docs/serving.md").read_text(), re.MULTILINE | re.DOTALL)[1]
+        self.assertIn("http://127.0.0.1:8080", example)
+        done = subprocess.run([sys.executable, "-c", example.replace("http://127.0.0.1:8080", self.server.url)], capture_output=True,
+                              text=True, timeout=300)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertTrue(done.stdout.strip())
+
     def test_models(self):
         self.assertEqual([model.id for model in self.client.models.list()], [self.model])
         self.assertEqual(self.client.models.retrieve(self.model).owned_by, "landfall")
@@ -194,11 +203,8 @@ class Lifetime(unittest.TestCase):
         process = subprocess.Popen([support.BINARY, "serve", self.model, "--port", "0"], env=support.environment(),
                                    stdout=subprocess.PIPE, text=True)
         try:
-            words = shlex.split(next(line for line in process.stdout if line.startswith("curl ")))
-            header = words[words.index("-H") + 1].split(": ")
-            request = urllib.request.Request(words[1], words[words.index("-d") + 1].encode(), dict([header]))
-            with urllib.request.urlopen(request, timeout=300) as reply:
-                self.assertTrue(json.load(reply)["choices"][0]["message"]["content"].strip())
+            reply = support.send_curl_line(next(line for line in process.stdout if line.startswith("curl ")))
+            self.assertTrue(json.loads(reply)["choices"][0]["message"]["content"].strip())
         finally:
             process.terminate()
             process.communicate(timeout=60)

@@ -1,8 +1,10 @@
 """What the guides say is there: commands, flags, scripts, files; and what runs in seconds runs as written."""
 
+import json
 import re
 import shlex
 import subprocess
+import tempfile
 import unittest
 
 import support
@@ -10,7 +12,7 @@ import support
 GUIDES = sorted([*support.ROOT.glob("*.md"), *support.ROOT.glob("docs/**/*.md")])
 
 # Commands that end by themselves within seconds and change nothing but the data folder of the tests.
-RUN_AS_WRITTEN = {"doctor", "list", "show", "verify", "pull", "run"}
+RUN_AS_WRITTEN = {"doctor", "list", "show", "verify", "pull", "run", "perplexity"}
 
 
 def shell_lines(text: str) -> list[str]:
@@ -64,10 +66,38 @@ class Guides(unittest.TestCase):
             if len(words) < 2 or words[1] not in RUN_AS_WRITTEN or re.search(r"[A-Z]{4,}|\.gguf|hf:|/", line):
                 continue  # a placeholder or a file of the reader's own
             with self.subTest(line=line):
-                done = subprocess.run(["bash", "-c", line], env=support.environment(), capture_output=True, text=True,
-                                      input="What is two plus two?\n", timeout=600)
+                done = subprocess.run(["bash", "-c", line], cwd=support.ROOT, env=support.environment(), capture_output=True,
+                                      text=True, input="What is two plus two?\n", timeout=600)
                 self.assertEqual(done.returncode, 0, done.stderr)
                 self.assertTrue(done.stdout + done.stderr)
+
+    def test_what_serves_answers_the_curl_line_that_it_prints(self):
+        lines = [line for line, words in commands_of("script/server") + commands_of("landfall") if words[0] == "script/server" or words[1:2] == ["serve"]]
+        self.assertGreater(len(lines), 1)
+        for line in lines:
+            with self.subTest(line=line):
+                process = subprocess.Popen(["bash", "-c", f"exec {line} --port 0"], cwd=support.ROOT, env=support.environment(),
+                                           stdout=subprocess.PIPE, text=True)
+                try:
+                    curl = next((said for said in process.stdout if said.startswith("curl ")), None)
+                    self.assertIsNotNone(curl)
+                    self.assertTrue(json.loads(support.send_curl_line(curl))["choices"][0]["message"]["content"].strip())
+                finally:
+                    process.terminate()
+                    process.communicate(timeout=60)
+                self.assertEqual(process.returncode, 0)
+
+    def test_the_binary_can_be_installed(self):
+        self.assertIn("cmake --install build/release", (support.ROOT / "README.md").read_text())
+        with tempfile.TemporaryDirectory() as prefix:
+            subprocess.run(["cmake", "--install", support.BUILD, "--prefix", prefix], check=True, capture_output=True, timeout=60)
+            done = subprocess.run([f"{prefix}/bin/landfall", "--version"], capture_output=True, text=True, timeout=60)
+            self.assertRegex(done.stdout, r"^landfall \d")
+
+    def test_exit_codes_are_those_of_the_program(self):
+        listed = re.findall(r"(?m)^\| (\d+) \|", (support.ROOT / "docs/commands.md").read_text())
+        table = re.findall(r"\{Code::\w+, \"\w+\", \d+, (\d+)\}", (support.ROOT / "src/base/result.cpp").read_text())
+        self.assertEqual(sorted(map(int, listed)), sorted(map(int, table)))
 
     def test_links_between_files_lead_somewhere(self):
         for guide in GUIDES:

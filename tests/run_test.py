@@ -130,6 +130,11 @@ class Once(unittest.TestCase):
         self.assertRegex(done.stderr, r"(?m)^loaded in [\d.]+ s: .*kernels \w+, \d+ threads$")
         self.assertRegex(done.stderr, r"prompt \d+ tokens .* [\d.]+ tokens/s; answer \d+ tokens, [\d.]+ tokens/s")
 
+    def test_what_memory_cannot_hold_is_refused_with_the_numbers(self):
+        done = support.landfall("run", MODEL, "Hello", "--context", "1000000000")
+        self.assertEqual(done.returncode, 7)
+        self.assertRegex(done.stderr, r"^landfall: [^\n]*[\d.]+ [MGT]B[^\n]*[\d.]+ [MG]B[^\n]*--context[^\n]*\n$")
+
     def test_what_is_no_model_is_one_line(self):
         with tempfile.TemporaryDirectory() as name:
             folder = pathlib.Path(name)

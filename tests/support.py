@@ -3,8 +3,10 @@
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = pathlib.Path(os.environ.get("LANDFALL_BUILD", ROOT / "build/release"))
@@ -51,6 +53,15 @@ class Server:
     def __exit__(self, *_) -> None:
         self.process.terminate()
         self.process.communicate(timeout=60)
+
+
+def send_curl_line(line: str) -> str:
+    """What the printed `curl ADDRESS -H HEADER -d BODY` gets, on machines without curl too."""
+    words = shlex.split(line)
+    header = words[words.index("-H") + 1].split(": ")
+    request = urllib.request.Request(words[1], words[words.index("-d") + 1].encode(), dict([header]))
+    with urllib.request.urlopen(request, timeout=300) as reply:
+        return reply.read().decode()
 
 
 def rerun_with(package: str) -> None:
