@@ -1,6 +1,8 @@
 """The starter model's perplexity against the figure of an independent engine; docs/accuracy.md says how that was made."""
 
 import json
+import pathlib
+import tempfile
 import unittest
 
 import support
@@ -26,6 +28,15 @@ class Perplexity(unittest.TestCase):
                 report = self.report(*flags)
                 self.assertEqual((report["tokens"], report["pieces"]), (1020, 4))
                 self.assertLess(abs(report["perplexity"] / INDEPENDENT - 1), TOLERANCE, report)
+
+    def test_a_text_that_cannot_be_scored_is_one_line(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "text"
+            for content, says in ((b"good so far \xff\xfe", "is not UTF-8 at byte 12"), (b"short", r"has 1 tokens; at least one piece of 512")):
+                path.write_bytes(content)
+                done = support.landfall("perplexity", self.model, str(path))
+                self.assertEqual(done.returncode, 2)
+                self.assertRegex(done.stderr, rf"^landfall: [^\n]*{says}[^\n]*\n$")
 
 
 if __name__ == "__main__":

@@ -108,6 +108,8 @@ class Once(unittest.TestCase):
         done = support.landfall("run", MODEL, "Hello", env=support.environment(LANDFALL_KERNELS="sse9"))
         self.assertEqual(done.returncode, 2)
         self.assertRegex(done.stderr, r"^landfall: [^\n]*sse9[^\n]*scalar[^\n]*\n$")
+        found = json.loads(support.landfall("doctor", "--json", env=support.environment(LANDFALL_KERNELS="sse9")).stdout)
+        self.assertTrue([p for p in found["problems"] if "sse9" in p["what"] and "LANDFALL_KERNELS" in p["fix"]], found["problems"])
 
     def test_an_answer_that_fills_the_context_is_given_and_a_prompt_that_does_not_fit_is_refused(self):
         done = support.landfall("run", MODEL, "Tell me a long story about a ship.", "--context", "100", "--temperature", "0")
@@ -140,13 +142,20 @@ class Once(unittest.TestCase):
             folder = pathlib.Path(name)
             (folder / "empty").mkdir()
             (folder / "text.gguf").write_text("Once upon a time\n" * 10)
+            for name, config in (("unknown", {"model_type": "mamba"}), ("broken", None), ("bin", {"model_type": "llama"})):
+                (folder / name).mkdir()
+                (folder / name / "config.json").write_text(json.dumps(config) if config else "{")
+                (folder / name / "model.safetensors").write_bytes(b"\x02" + bytes(7) + b"{}")
+            (folder / "bin/model.safetensors").rename(folder / "bin/pytorch_model.bin")
             with STARTER.open("rb") as file:
                 (folder / "short.gguf").write_bytes(file.read(1 << 20))
-            for path, says in (("missing.gguf", "there is no"), ("empty", "neither config.json nor"),
-                               ("text.gguf", "not a GGUF file"), ("short.gguf", "truncated")):
+            for path, code, says in (("missing.gguf", 4, "there is no"), ("empty", 4, "neither config.json nor"),
+                                     ("text.gguf", 2, "not a GGUF file"), ("short.gguf", 5, "truncated"),
+                                     ("unknown", 6, "architecture 'mamba' is not known; known are: .*deepseek_v3"),
+                                     ("broken", 2, "config.json': not valid JSON: .*line 1"), ("bin", 4, "can run code")):
                 with self.subTest(path):
                     done = support.landfall("run", str(folder / path), "Hello")
-                    self.assertNotEqual(done.returncode, 0)
+                    self.assertEqual(done.returncode, code, done.stderr)
                     self.assertEqual(done.stdout, "")
                     self.assertRegex(done.stderr, rf"^landfall: [^\n]*{says}[^\n]*\n$")
 
