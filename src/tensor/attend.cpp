@@ -3,68 +3,207 @@
 #include <algorithm>
 
 #include "tensor/access.h"
+
+namespace landfall {
+namespace {
+
+// Up to 16 lanes: query rows of heads that share keys and values.
+struct LanePanel {
+  int lanes;
+  const float* q[16];
+  float* out[16];
+  int64_t visible[16];  // positions that the lane sees
+};
+
+}  // namespace
+}  // namespace landfall
+
 #define LANDFALL_TARGET_FILE "tensor/attend.inl"
 #include "tensor/simd/foreach_target.h"
 
 namespace landfall {
 namespace {
 
-using AttendRow = void (*)(const AttendJob&, int64_t row, int64_t group, int64_t head, int64_t heads, int64_t visible,
-                           float* scratch);
+struct Kernels {
+  KernelSet set;
+  void (*attend_panel)(const AttendJob&, int64_t, const LanePanel&, int64_t, int64_t, float*, float*, float*);
+  int64_t (*scratch_floats)(const AttendJob&);
+  void (*merge_state)(const float*, const float*, float*, float*, float*, float*);
+  void (*merge_columns)(const LanePanel&, const float* const*, const float*, const float*, int64_t, int64_t);
+  void (*normalise)(const LanePanel&, const float*, int64_t);
+  void (*store_numbers)(DType, const float*, int64_t, std::byte*);
+};
 
-AttendRow attend_row_for(KernelSet set) {
+#define LANDFALL_ATTEND_ROW(set)                                                                               \
+  {                                                                                                            \
+    KernelSet::set, set::attend_panel, set::attend_scratch_floats, set::merge_block_state, set::merge_columns, \
+        set::normalise, set::store_numbers                                                                     \
+  }
+
+constexpr Kernels kKernels[] = {
 #if defined(__x86_64__)
-  if (set >= KernelSet::avx512) return avx512::attend_row;
-  if (set >= KernelSet::avx2) return avx2::attend_row;
+    LANDFALL_ATTEND_ROW(avx512), LANDFALL_ATTEND_ROW(avx2),
 #elif defined(__aarch64__)
-  if (set >= KernelSet::neon) return neon::attend_row;
+    LANDFALL_ATTEND_ROW(neon),
 #endif
-  (void)set;
-  return scalar::attend_row;
+    LANDFALL_ATTEND_ROW(scalar)};
+
+const Kernels& kernels_of(KernelSet set) {
+  for (const Kernels& k : kKernels) {
+    if (k.set <= set) return k;
+  }
+  return kKernels[std::size(kKernels) - 1];
 }
 
-// Heads that one task takes together: they share each cached row, which is widened once for all of them.
-constexpr int64_t kHeadsPerTask = 8;
+// One panel of one job, and where its blocks' own results go when the threads share them.
+struct Task {
+  const AttendJob* job;
+  int64_t group, first_lane, blocks, first_part;
+};
+
+LanePanel panel_of(const Task& task) {
+  const AttendJob& job = *task.job;
+  const int64_t per_group = job.heads / job.groups;
+  LanePanel out;
+  out.lanes = static_cast<int>(std::min<int64_t>(16, job.count * per_group - task.first_lane));
+  for (int lane = 0; lane < out.lanes; ++lane) {
+    const int64_t row = (task.first_lane + lane) / per_group;
+    const int64_t head = task.group * per_group + (task.first_lane + lane) % per_group;
+    out.q[lane] = job.q + row * job.q_row_stride + head * job.q_head_stride;
+    out.out[lane] = job.out + row * job.out_row_stride + head * job.out_head_stride;
+    out.visible[lane] = job.past + row + 1;
+  }
+  return out;
+}
+
+// The state of a panel before its first block.
+struct State {
+  alignas(64) float most[16], total[16];
+  State() {
+    std::fill(most, most + 16, -3.0e38f);
+    std::fill(total, total + 16, 0.0f);
+  }
+};
+
+void clear(const LanePanel& panel, int64_t width) {
+  for (int lane = 0; lane < panel.lanes; ++lane) std::fill(panel.out[lane], panel.out[lane] + width, 0.0f);
+}
 
 }  // namespace
 
-void attend(Ctx& ctx, const AttendJob& job) {
-  const int64_t per_group = job.heads / job.groups;
-  const int64_t chunk = std::min(per_group, kHeadsPerTask);
-  const int64_t chunks = (per_group + chunk - 1) / chunk;
-  const int64_t floats = std::max(job.key_width, job.value_width) + chunk * (kPagePositions + 2 + job.value_width);
-  const auto scratch_floats = static_cast<size_t>((floats + 15) / 16 * 16);
-  const AttendRow attend_row = attend_row_for(ctx.device.kernels);
+void attend(Ctx& ctx, std::span<const AttendJob> jobs) {
+  const Kernels& kernels = kernels_of(ctx.device.kernels);
   const Arena::Mark mark = ctx.arena.mark();
-  auto* scratch =
-      reinterpret_cast<float*>(ctx.arena.scratch(scratch_floats * 4 * static_cast<size_t>(ctx.pool.threads())));
-  ctx.pool.parallel_for(job.count * job.groups * chunks, 1, [&](int64_t begin, int64_t end, int thread) {
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t row = task / (job.groups * chunks), group = task / chunks % job.groups, part = task % chunks;
-      const int64_t head = group * per_group + part * chunk;
-      const int64_t heads = std::min(chunk, (group + 1) * per_group - head);
-      attend_row(job, row, group, head, heads, job.past + row + 1,
-                 scratch + scratch_floats * static_cast<size_t>(thread));
+  int64_t count = 0, scratch_floats = 0, widest = 0;
+  for (const AttendJob& job : jobs) {
+    count += job.groups * ((job.count * (job.heads / job.groups) + 15) / 16);
+    scratch_floats = std::max(scratch_floats, kernels.scratch_floats(job));
+    widest = std::max(widest, job.value_width);
+  }
+  auto* tasks = reinterpret_cast<Task*>(ctx.arena.scratch(static_cast<size_t>(count) * sizeof(Task)));
+  const int threads = ctx.pool.threads();
+  int64_t at = 0, parts = 0;
+  for (const AttendJob& job : jobs) {
+    const int64_t per_group = job.heads / job.groups, lanes = job.count * per_group;
+    for (int64_t group = 0; group < job.groups; ++group) {
+      for (int64_t first = 0; first < lanes; first += 16) {
+        const int64_t visible = job.past + (std::min(first + 16, lanes) - 1) / per_group + 1;
+        const int64_t blocks = (visible + kPagePositions - 1) / kPagePositions;
+        tasks[at++] = {&job, group, first, blocks, parts};
+        parts += blocks;
+      }
+    }
+  }
+  auto* scratch = reinterpret_cast<float*>(
+      ctx.arena.scratch(static_cast<size_t>(scratch_floats) * 4 * static_cast<size_t>(threads)));
+  auto scratch_of = [&](int thread) { return scratch + scratch_floats * thread; };
+
+  if (count >= 4 * threads || parts == count || threads == 1) {
+    ctx.pool.parallel_for(
+        count, 1,
+        [&](int64_t begin, int64_t end, int thread) {
+          for (int64_t t = begin; t < end; ++t) {
+            const Task& task = tasks[t];
+            const LanePanel panel = panel_of(task);
+            State state;
+            clear(panel, task.job->value_width);
+            kernels.attend_panel(*task.job, task.group, panel, 0, task.blocks, state.most, state.total,
+                                 scratch_of(thread));
+            kernels.normalise(panel, state.total, task.job->value_width);
+          }
+        },
+        16);
+    ctx.arena.rewind(mark);
+    return;
+  }
+
+  // Few panels, several blocks: threads share the blocks, each with a result of its own, merged afterwards.
+  const int64_t part_floats = 16 * widest;
+  auto* results = reinterpret_cast<float*>(ctx.arena.scratch(static_cast<size_t>(parts * part_floats) * 4));
+  auto* states = reinterpret_cast<State*>(ctx.arena.scratch(static_cast<size_t>(parts) * sizeof(State)));
+  ctx.pool.parallel_for(
+      parts, 1,
+      [&](int64_t begin, int64_t end, int thread) {
+        int64_t t = 0;
+        for (int64_t part = begin; part < end; ++part) {
+          while (t + 1 < count && tasks[t + 1].first_part <= part) ++t;
+          const Task& task = tasks[t];
+          LanePanel panel = panel_of(task);
+          for (int lane = 0; lane < panel.lanes; ++lane) panel.out[lane] = results + part * part_floats + lane * widest;
+          State& state = *new (states + part) State;
+          clear(panel, task.job->value_width);
+          const int64_t block = part - task.first_part;
+          kernels.attend_panel(*task.job, task.group, panel, block, block + 1, state.most, state.total,
+                               scratch_of(thread));
+        }
+      },
+      1);
+  ctx.pool.parallel_for(count * 4, 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t quarter = begin; quarter < end; ++quarter) {
+      const Task& task = tasks[quarter / 4];
+      const LanePanel panel = panel_of(task);
+      const int64_t width = task.job->value_width, step = (width + 63) / 64 * 16;
+      const int64_t first = std::min(width, quarter % 4 * step), last = std::min(width, first + step);
+      LanePanel columns = panel;
+      for (int lane = 0; lane < panel.lanes; ++lane) columns.out[lane] += first;
+      State state;
+      clear(columns, last - first);
+      for (int64_t block = 0; block < task.blocks; ++block) {
+        const int64_t part = task.first_part + block;
+        alignas(64) float keep[16], add_factor[16];
+        const float* block_out[16];
+        for (int lane = 0; lane < panel.lanes; ++lane)
+          block_out[lane] = results + part * part_floats + lane * widest + first;
+        kernels.merge_state(states[part].most, states[part].total, state.most, state.total, keep, add_factor);
+        kernels.merge_columns(columns, block_out, keep, add_factor, 0, last - first);
+      }
+      kernels.normalise(columns, state.total, last - first);
     }
   });
   ctx.arena.rewind(mark);
+}
+
+CachedRows in_blocks(Ctx& ctx, const std::byte* rows, int64_t count, int64_t row_bytes, int64_t group_bytes,
+                     DType type) {
+  const int64_t n = (count + kPagePositions - 1) / kPagePositions;
+  auto** blocks = reinterpret_cast<const std::byte**>(ctx.arena.scratch(static_cast<size_t>(n) * sizeof(std::byte*)));
+  for (int64_t b = 0; b < n; ++b) blocks[b] = rows + b * kPagePositions * row_bytes;
+  return {blocks, row_bytes, group_bytes, type};
+}
+
+void store_as(const Ctx& ctx, DType type, const float* from, int64_t n, std::byte* to) {
+  kernels_of(ctx.device.kernels).store_numbers(type, from, n, to);
 }
 
 void append_rows(Ctx& ctx, int slot, const Run& run, const float* rows, int64_t stride, int64_t width, int64_t column,
                  int64_t slot_width) {
   const std::span<std::byte* const> pages = ctx.kv->pages(slot, run.sequence);
   const DType type = ctx.kv->type();
-  const int64_t bytes = size_of(type);
   for (int64_t i = 0; i < run.count; ++i) {
     const int64_t position = run.past + i;
-    std::byte* to = pages[static_cast<size_t>(position / kPagePositions)] +
-                    (position % kPagePositions * slot_width + column) * bytes;
-    if (type == DType::f32) {
-      std::memcpy(to, rows + i * stride, static_cast<size_t>(width) * 4);
-    } else {
-      auto* halves = reinterpret_cast<uint16_t*>(to);
-      for (int64_t j = 0; j < width; ++j) halves[j] = float_to_bf16(rows[i * stride + j]);
-    }
+    store_as(ctx, type, rows + i * stride, width,
+             pages[static_cast<size_t>(position / kPagePositions)] +
+                 (position % kPagePositions * slot_width + column) * size_of(type));
   }
 }
 

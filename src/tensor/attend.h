@@ -1,15 +1,17 @@
-// The core that every kind of attention shares: one query row against cached rows that lie in blocks. For kernels only.
+// The core that every kind of attention shares: query rows against cached rows that lie in blocks. For kernels only.
 #pragma once
+
+#include <span>
 
 #include "tensor/ctx.h"
 
 namespace landfall {
 
 // Rows of keys or values: block b holds positions [128 b, 128 b + 128), `row_bytes` apart; the row of group g starts
-// `group_bytes * g` after `offset_bytes`.
+// `group_bytes * g` into it.
 struct CachedRows {
   const std::byte* const* blocks;
-  int64_t row_bytes, group_bytes, offset_bytes;
+  int64_t row_bytes, group_bytes;
   DType type;  // f32 or bf16
 };
 
@@ -26,9 +28,10 @@ struct AttendJob {
   float scale;
 };
 
-// Softmax over positions is merged block by block in order, so the result for a row does not depend on how the rows
-// were cut into steps. Uses the arena for scratch and gives it back.
-void attend(Ctx& ctx, const AttendJob& job);
+// Each block of positions has a softmax of its own; blocks are merged in order, whoever computed them, so the result of
+// a row does not depend on how the rows were cut into steps, what runs beside it, or the threads. Uses the arena for
+// scratch and gives it back.
+void attend(Ctx& ctx, std::span<const AttendJob> jobs);
 
 // Copies rows [count][width] (with a row stride) into the pages of a sequence behind `past`, in the cache's type.
 void append_rows(Ctx& ctx, int slot, const Run& run, const float* rows, int64_t stride, int64_t width, int64_t column,
@@ -37,5 +40,12 @@ void append_rows(Ctx& ctx, int slot, const Run& run, const float* rows, int64_t 
 // Rows [0, count) of a slot as float: out[count][width].
 void gather_rows(Ctx& ctx, int slot, int32_t sequence, int64_t count, int64_t slot_width, int64_t column, int64_t width,
                  float* out);
+
+// Rows that lie one after another, as blocks. The list of blocks lives in the arena.
+CachedRows in_blocks(Ctx& ctx, const std::byte* rows, int64_t count, int64_t row_bytes, int64_t group_bytes,
+                     DType type);
+
+// n floats in the given type (f32 or bf16).
+void store_as(const Ctx& ctx, DType type, const float* from, int64_t n, std::byte* to);
 
 }  // namespace landfall

@@ -1,83 +1,282 @@
-// Attention core, compiled per target.
+// Attention core, compiled per target. A panel is 16 lanes, each one query row of one head; all see the same keys and
+// values, up to a position of their own. What a lane computes does not depend on its neighbours.
 
-// y += a * x
-inline void add_scaled(float a, const float* x, float* y, int64_t n) {
-  const F32 f = set_f32(a);
+// y[i] = x[i] in bf16 or float
+inline void store_numbers(DType type, const float* x, int64_t n, std::byte* y) {
+  if (type == DType::f32) {
+    std::memcpy(y, x, static_cast<size_t>(n) * 4);
+    return;
+  }
+  auto* halves = reinterpret_cast<uint16_t*>(y);
   int64_t i = 0;
-  for (; i + 16 <= n; i += 16) store(y + i, fma(load_f32(x + i), f, load_f32(y + i)));
-  if (i < n) {
-    const int left = static_cast<int>(n - i);
-    store_partial(y + i, fma(load_partial(x + i, left), f, load_partial(y + i, left)), left);
+  for (; i + 16 <= n; i += 16) store_bf16(halves + i, load_f32(x + i));
+  for (; i < n; ++i) halves[i] = float_to_bf16(x[i]);
+}
+
+// Rows of a block as float: the rows themselves, or widened into `wide`. Sets the stride between them, in floats.
+inline const float* float_rows(const CachedRows& rows, const std::byte* p, int64_t n, int64_t width, float* wide,
+                               int64_t& stride) {
+  if (rows.type == DType::f32) {
+    stride = rows.row_bytes / 4;
+    return reinterpret_cast<const float*>(p);
+  }
+  stride = width;
+  for (int64_t r = 0; r < n; ++r) {
+    const auto* halves = reinterpret_cast<const uint16_t*>(p + r * rows.row_bytes);
+    int64_t i = 0;
+    for (; i + 16 <= width; i += 16) store(wide + r * width + i, load_bf16(halves + i));
+    for (; i < width; ++i) wide[r * width + i] = bf16_to_float(halves[i]);
+  }
+  return wide;
+}
+
+// score[t][lane] = query lane times key t, for T keys.
+template <int T>
+inline void score_f32(const float* query, const float* key, int64_t stride, int64_t width, float* score) {
+  F32 acc[T];
+  LANDFALL_UNROLL
+  for (int t = 0; t < T; ++t) acc[t] = zero();
+  for (int64_t i = 0; i < width; ++i) {
+    const F32 q = load_f32(query + i * 16);
+    LANDFALL_UNROLL
+    for (int t = 0; t < T; ++t) acc[t] = fma(q, set_f32(key[t * stride + i]), acc[t]);
+  }
+  LANDFALL_UNROLL
+  for (int t = 0; t < T; ++t) store(score + t * 16, acc[t]);
+}
+
+// out = out * keep[lane] + add[lane] * sum over positions of weight[p][lane] * value[p], for N lanes and 16 columns.
+template <int N>
+inline void value_f32(const float* weight, const float* value, int64_t stride, int64_t n, int columns,
+                      const float* keep, const float* add_factor, float* const* out) {
+  F32 acc[N];
+  LANDFALL_UNROLL
+  for (int i = 0; i < N; ++i) acc[i] = zero();
+  for (int64_t p = 0; p < n; ++p) {
+    const F32 v = columns == 16 ? load_f32(value + p * stride) : load_partial(value + p * stride, columns);
+    LANDFALL_UNROLL
+    for (int i = 0; i < N; ++i) acc[i] = fma(v, set_f32(weight[p * 16 + i]), acc[i]);
+  }
+  LANDFALL_UNROLL
+  for (int i = 0; i < N; ++i) {
+    const F32 before = mul(load_partial(out[i], columns), set_f32(keep[i]));
+    store_partial(out[i], fma(acc[i], set_f32(add_factor[i]), before), columns);
   }
 }
 
-inline void scale_row(float a, float* y, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) y[i] *= a;
-}
-
-// One row as float: the row itself when it is float already.
-inline const float* float_row(const CachedRows& rows, const std::byte* p, int64_t width, float* scratch) {
-  if (rows.type == DType::f32) return reinterpret_cast<const float*>(p);
-  const auto* halves = reinterpret_cast<const uint16_t*>(p);
-  int64_t i = 0;
-  for (; i + 16 <= width; i += 16) store(scratch + i, load_bf16(halves + i));
-  for (; i < width; ++i) scratch[i] = bf16_to_float(halves[i]);
-  return scratch;
-}
-
-// Heads [head, head + heads) of one group, one query row that sees `visible` positions. scratch: attend_scratch floats.
-inline void attend_row(const AttendJob& job, int64_t row, int64_t group, int64_t head, int64_t heads, int64_t visible,
-                       float* scratch) {
-  constexpr int64_t kBlock = kPagePositions;
-  float* widened = scratch;  // one key or value row
-  float* score = widened + (job.key_width > job.value_width ? job.key_width : job.value_width);
-  float* most = score + heads * kBlock;
-  float* total = most + heads;
-  float* acc = total + heads;  // [heads][value_width]
-  for (int64_t h = 0; h < heads; ++h) {
-    most[h] = -3.0e38f;
-    total[h] = 0.0f;
+#if defined(LANDFALL_HAS_BF16_DOT)
+template <int T>
+inline void score_bf16(const std::byte* query, const std::byte* key, int64_t row_bytes, int64_t width, float* score) {
+  F32 acc[T];
+  LANDFALL_UNROLL
+  for (int t = 0; t < T; ++t) acc[t] = zero();
+  for (int64_t i = 0; i < width / 2; ++i) {
+    const I32 q = load_i32(query + i * 64);
+    LANDFALL_UNROLL
+    for (int t = 0; t < T; ++t) acc[t] = dot_bf16(acc[t], q, set_i32(read_i32(key + t * row_bytes + i * 4)));
   }
-  std::memset(acc, 0, static_cast<size_t>(heads * job.value_width) * 4);
-  for (int64_t first = 0; first < visible; first += kBlock) {
-    const int64_t n = visible - first < kBlock ? visible - first : kBlock;
-    const std::byte* keys = job.keys.blocks[first / kBlock] + job.keys.offset_bytes + group * job.keys.group_bytes;
+  LANDFALL_UNROLL
+  for (int t = 0; t < T; ++t) store(score + t * 16, acc[t]);
+}
+
+// The same with two positions a product, for 32 columns. weight: [pairs][16 lanes] of two bf16 numbers.
+template <int N>
+inline void value_bf16(const int32_t* weight, const std::byte* value, int64_t row_bytes, int64_t n, const float* keep,
+                       const float* add_factor, float* const* out) {
+  F32 low[N], high[N];
+  LANDFALL_UNROLL
+  for (int i = 0; i < N; ++i) low[i] = high[i] = zero();
+  auto add_pair = [&](int64_t pair, I32 even, I32 odd) __attribute__((always_inline)) {
+    const I32 l = interleave_low_16(even, odd), h = interleave_high_16(even, odd);
+    LANDFALL_UNROLL
+    for (int i = 0; i < N; ++i) {
+      const I32 w = set_i32(weight[pair * 16 + i]);
+      low[i] = dot_bf16(low[i], l, w);
+      high[i] = dot_bf16(high[i], h, w);
+    }
+  };
+  for (int64_t pair = 0; pair < n / 2; ++pair) {
+    const std::byte* v = value + 2 * pair * row_bytes;
+    add_pair(pair, load_i32(v), load_i32(v + row_bytes));
+  }
+  if (n % 2 != 0) add_pair(n / 2, load_i32(value + (n - 1) * row_bytes), set_i32(0));
+  LANDFALL_UNROLL
+  for (int i = 0; i < N; ++i) {
+    F32 first, second;
+    columns_in_order(low[i], high[i], first, second);
+    const F32 k = set_f32(keep[i]), a = set_f32(add_factor[i]);
+    store(out[i], fma(first, a, mul(load_f32(out[i]), k)));
+    store(out[i] + 16, fma(second, a, mul(load_f32(out[i] + 16), k)));
+  }
+}
+#endif
+
+// What merging a block changes: the largest score so far, the factors of what was and of what comes, the total.
+inline void merge_state(F32 block_most, F32 block_total, float* most, float* total, float* keep, float* add_factor) {
+  const F32 old = load_f32(most), now = max(old, block_most);
+  const F32 k = exp(sub(old, now)), a = exp(sub(block_most, now));
+  store(most, now);
+  store(keep, k);
+  store(add_factor, a);
+  store(total, fma(block_total, a, mul(load_f32(total), k)));
+}
+
+// Room for one panel's queries, scores, weights and widened rows, in floats.
+inline int64_t attend_scratch_floats(const AttendJob& job) {
+  const int64_t widest = job.key_width > job.value_width ? job.key_width : job.value_width;
+  return (job.key_width + 1) * 16 + 2 * kPagePositions * 16 + widest * kPagePositions + 64;
+}
+
+// Applies f<N>(first lane) to groups of 8, 4, 2, 1 lanes that cover `lanes`.
+template <class F>
+inline void for_lanes(int lanes, F&& f) {
+  int i = 0;
+  for (; i + 8 <= lanes; i += 8) f.template operator()<8>(i);
+  if (i + 4 <= lanes) f.template operator()<4>(i), i += 4;
+  if (i + 2 <= lanes) f.template operator()<2>(i), i += 2;
+  if (i < lanes) f.template operator()<1>(i);
+}
+
+// Blocks [first_block, last_block) of one panel, merged into out, most and total. kRounded: in bf16 products.
+template <bool kRounded>
+void attend_panel_as(const AttendJob& job, int64_t group, const LanePanel& panel, int64_t first_block,
+                     int64_t last_block, float* most, float* total, float* scratch) {
+  float* query = scratch;
+  float* score = query + (job.key_width + 1) * 16;
+  float* weight = score + kPagePositions * 16;  // two positions a number where kRounded
+  float* wide = weight + kPagePositions * 16;
+  alignas(64) float keep[16], add_factor[16], limit[16];
+  int64_t visible = 0, all_see = INT64_MAX;
+  for (int lane = 0; lane < 16; ++lane) {
+    const int64_t sees = lane < panel.lanes ? panel.visible[lane] : 0;
+    limit[lane] = static_cast<float>(sees);
+    visible = sees > visible ? sees : visible;
+    if (lane < panel.lanes && sees < all_see) all_see = sees;
+  }
+  if constexpr (kRounded) {
+    auto* pairs = reinterpret_cast<int32_t*>(query);
+    auto* row = reinterpret_cast<uint16_t*>(wide);
+    for (int lane = 0; lane < 16; ++lane) {
+      if (lane < panel.lanes) {
+        store_numbers(DType::bf16, panel.q[lane], job.key_width, reinterpret_cast<std::byte*>(row));
+        for (int64_t i = 0; i < job.key_width / 2; ++i) pairs[i * 16 + lane] = read_i32(row + 2 * i);
+      } else {
+        for (int64_t i = 0; i < job.key_width / 2; ++i) pairs[i * 16 + lane] = 0;
+      }
+    }
+  } else {
+    for (int lane = 0; lane < 16; ++lane) {
+      for (int64_t i = 0; i < job.key_width; ++i) query[i * 16 + lane] = lane < panel.lanes ? panel.q[lane][i] : 0.0f;
+    }
+  }
+  for (int64_t block = first_block; block < last_block; ++block) {
+    const int64_t first = block * kPagePositions;
+    const int64_t n = visible - first < kPagePositions ? visible - first : kPagePositions;
+    const std::byte* keys = job.keys.blocks[block] + group * job.keys.group_bytes;
+    const std::byte* values = job.values.blocks[block] + group * job.values.group_bytes;
+    constexpr int kKeys = 8;
+    if constexpr (kRounded) {
+#if defined(LANDFALL_HAS_BF16_DOT)
+      int64_t p = 0;
+      const auto* q = reinterpret_cast<const std::byte*>(query);
+      for (; p + 12 <= n; p += 12)
+        score_bf16<12>(q, keys + p * job.keys.row_bytes, job.keys.row_bytes, job.key_width, score + p * 16);
+      for (; p + 4 <= n; p += 4)
+        score_bf16<4>(q, keys + p * job.keys.row_bytes, job.keys.row_bytes, job.key_width, score + p * 16);
+      for (; p < n; ++p)
+        score_bf16<1>(q, keys + p * job.keys.row_bytes, job.keys.row_bytes, job.key_width, score + p * 16);
+#endif
+    } else {
+      int64_t stride, p = 0;
+      const float* rows = float_rows(job.keys, keys, n, job.key_width, wide, stride);
+      for (; p + kKeys <= n; p += kKeys)
+        score_f32<kKeys>(query, rows + p * stride, stride, job.key_width, score + p * 16);
+      for (; p < n; ++p) score_f32<1>(query, rows + p * stride, stride, job.key_width, score + p * 16);
+    }
+    const F32 scale = set_f32(job.scale), never = set_f32(-3.0e38f), ends = load_f32(limit);
+    const bool masked = first + n > all_see || panel.lanes < 16;
+    F32 block_most = never;
     for (int64_t p = 0; p < n; ++p) {
-      const float* key = float_row(job.keys, keys + p * job.keys.row_bytes, job.key_width, widened);
-      for (int64_t h = 0; h < heads; ++h) {
-        const float* q = job.q + row * job.q_row_stride + (head + h) * job.q_head_stride;
-        score[h * kBlock + p] = dot_f32(q, key, job.key_width) * job.scale;
-      }
+      F32 s = mul(load_f32(score + p * 16), scale);
+      if (masked) s = select_less(set_f32(static_cast<float>(first + p)), ends, s, never);
+      store(score + p * 16, s);
+      block_most = max(block_most, s);
     }
-    for (int64_t h = 0; h < heads; ++h) {
-      float* s = score + h * kBlock;
-      float block_most = s[0];
-      for (int64_t p = 1; p < n; ++p) block_most = s[p] > block_most ? s[p] : block_most;
-      if (block_most > most[h]) {
-        const float ratio = first == 0 ? 0.0f : __builtin_expf(most[h] - block_most);
-        total[h] *= ratio;
-        scale_row(ratio, acc + h * job.value_width, job.value_width);
-        most[h] = block_most;
-      }
-      F32 sums = zero();
-      for (int64_t p = 0; p < n; p += 16) {
-        const int left = static_cast<int>(n - p < 16 ? n - p : 16);
-        store_partial(s + p, exp(sub(load_partial(s + p, left), set_f32(most[h]))), left);
-        sums = add(sums, load_partial(s + p, left));
-      }
-      total[h] += sum(sums);
-    }
-    const std::byte* values =
-        job.values.blocks[first / kBlock] + job.values.offset_bytes + group * job.values.group_bytes;
+    F32 sums[2] = {zero(), zero()};
     for (int64_t p = 0; p < n; ++p) {
-      const float* value = float_row(job.values, values + p * job.values.row_bytes, job.value_width, widened);
-      for (int64_t h = 0; h < heads; ++h)
-        add_scaled(score[h * kBlock + p], value, acc + h * job.value_width, job.value_width);
+      F32 e = exp(sub(load_f32(score + p * 16), block_most));
+      if (masked) e = select_less(set_f32(static_cast<float>(first + p)), ends, e, zero());
+      store(score + p * 16, e);
+      sums[p % 2] = add(sums[p % 2], e);
+    }
+    merge_state(block_most, add(sums[0], sums[1]), most, total, keep, add_factor);
+    float* out[16];
+    if constexpr (kRounded) {
+#if defined(LANDFALL_HAS_BF16_DOT)
+      auto* pairs = reinterpret_cast<int32_t*>(weight);
+      for (int64_t pair = 0; pair < (n + 1) / 2; ++pair) {
+        const F32 odd = 2 * pair + 1 < n ? load_f32(score + (2 * pair + 1) * 16) : zero();
+        store_i32(pairs + pair * 16, bf16_pairs(load_f32(score + 2 * pair * 16), odd));
+      }
+      for (int64_t column = 0; column < job.value_width; column += 32) {
+        for (int lane = 0; lane < panel.lanes; ++lane) out[lane] = panel.out[lane] + column;
+        for_lanes(
+            panel.lanes, [&]<int N>(int lane) __attribute__((always_inline)) {
+              value_bf16<N>(pairs + lane, values + column * 2, job.values.row_bytes, n, keep + lane, add_factor + lane,
+                            out + lane);
+            });
+      }
+#endif
+    } else {
+      int64_t stride;
+      const float* rows = float_rows(job.values, values, n, job.value_width, wide, stride);
+      for (int64_t column = 0; column < job.value_width; column += 16) {
+        const int columns = static_cast<int>(job.value_width - column < 16 ? job.value_width - column : 16);
+        for (int lane = 0; lane < panel.lanes; ++lane) out[lane] = panel.out[lane] + column;
+        for_lanes(
+            panel.lanes, [&]<int N>(int lane) __attribute__((always_inline)) {
+              value_f32<N>(score + lane, rows + column, stride, n, columns, keep + lane, add_factor + lane, out + lane);
+            });
+      }
     }
   }
-  for (int64_t h = 0; h < heads; ++h) {
-    scale_row(1.0f / total[h], acc + h * job.value_width, job.value_width);
-    std::memcpy(job.out + row * job.out_row_stride + (head + h) * job.out_head_stride, acc + h * job.value_width,
-                static_cast<size_t>(job.value_width) * 4);
+}
+
+inline void attend_panel(const AttendJob& job, int64_t group, const LanePanel& panel, int64_t first_block,
+                         int64_t last_block, float* most, float* total, float* scratch) {
+#if defined(LANDFALL_HAS_BF16_DOT)
+  if (job.keys.type == DType::bf16 && job.values.type == DType::bf16 && job.key_width % 2 == 0 &&
+      job.value_width % 32 == 0) {
+    return attend_panel_as<true>(job, group, panel, first_block, last_block, most, total, scratch);
+  }
+#endif
+  attend_panel_as<false>(job, group, panel, first_block, last_block, most, total, scratch);
+}
+
+// One more block's result into a panel's: columns [begin, end) of every lane. The state must be merged already.
+inline void merge_columns(const LanePanel& panel, const float* const* block_out, const float* keep,
+                          const float* add_factor, int64_t begin, int64_t end) {
+  for (int lane = 0; lane < panel.lanes; ++lane) {
+    const F32 k = set_f32(keep[lane]), a = set_f32(add_factor[lane]);
+    for (int64_t i = begin; i < end; i += 16) {
+      const int columns = static_cast<int>(end - i < 16 ? end - i : 16);
+      const F32 before = mul(load_partial(panel.out[lane] + i, columns), k);
+      store_partial(panel.out[lane] + i, fma(load_partial(block_out[lane] + i, columns), a, before), columns);
+    }
+  }
+}
+
+inline void merge_block_state(const float* block_most, const float* block_total, float* most, float* total, float* keep,
+                              float* add_factor) {
+  merge_state(load_f32(block_most), load_f32(block_total), most, total, keep, add_factor);
+}
+
+inline void normalise(const LanePanel& panel, const float* total, int64_t width) {
+  for (int lane = 0; lane < panel.lanes; ++lane) {
+    const F32 factor = set_f32(1.0f / total[lane]);
+    for (int64_t i = 0; i < width; i += 16) {
+      const int columns = static_cast<int>(width - i < 16 ? width - i : 16);
+      store_partial(panel.out[lane] + i, mul(load_partial(panel.out[lane] + i, columns), factor), columns);
+    }
   }
 }

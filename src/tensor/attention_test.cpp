@@ -64,18 +64,22 @@ class Attention {
 
 class Grouped : public Attention {
  public:
-  std::vector<int32_t> slot_widths() const override { return {2 * 24, 2 * 20}; }
-  int64_t out_width() const override { return 6 * 20; }
+  Grouped(int32_t key_width, int32_t value_width) : key_(key_width), value_(value_width) {}
+  std::vector<int32_t> slot_widths() const override { return {2 * key_, 2 * value_}; }
+  int64_t out_width() const override { return 6 * value_; }
   Tensor call(Ctx& ctx, const std::vector<Part>& parts) const override {
-    return attention(ctx, rows(ctx, parts, 1, {6, 24}, 2.0f), rows(ctx, parts, 2, {2, 24}, 2.0f),
-                     rows(ctx, parts, 3, {2, 20}), 0.3f, 0);
+    return attention(ctx, rows(ctx, parts, 1, {6, key_}, 2.0f), rows(ctx, parts, 2, {2, key_}, 2.0f),
+                     rows(ctx, parts, 3, {2, value_}), 0.3f, 0);
   }
+
+ private:
+  int32_t key_, value_;
 };
 
 class Latent : public Attention {
  public:
-  static constexpr int64_t kHeads = 3, kNope = 16, kRope = 8, kLora = 32, kValue = 20;
-  Latent(std::string_view format, bool absorb) : absorb_(absorb) {
+  static constexpr int64_t kHeads = 3, kNope = 16, kRope = 8, kLora = 32;
+  Latent(std::string_view format, bool absorb, int64_t value_width = 20) : value_width_(value_width), absorb_(absorb) {
     const std::vector<float> up = numbers(kHeads * kNope * kLora, 11, 0.3f);
     std::vector<float> key = up;
     if (absorb) {
@@ -85,10 +89,10 @@ class Latent : public Attention {
     }
     const Format& f = *format_by_name(format);
     key_ = make_weight(1, "key", f, kHeads, absorb ? kLora : kNope, absorb ? kNope : kLora, key);
-    value_ = make_weight(2, "value", f, kHeads, kValue, kLora, numbers(kHeads * kValue * kLora, 12, 0.3f));
+    value_ = make_weight(2, "value", f, kHeads, value_width_, kLora, numbers(kHeads * value_width_ * kLora, 12, 0.3f));
   }
   std::vector<int32_t> slot_widths() const override { return {kLora + kRope}; }
-  int64_t out_width() const override { return kHeads * kValue; }
+  int64_t out_width() const override { return kHeads * value_width_; }
   Tensor call(Ctx& ctx, const std::vector<Part>& parts) const override {
     return latent_attention(ctx, rows(ctx, parts, 1, {kHeads, kNope + kRope}, 2.0f), rows(ctx, parts, 2, {kLora}),
                             rows(ctx, parts, 3, {kRope}), absorb_ ? nullptr : &key_.weight,
@@ -96,6 +100,7 @@ class Latent : public Attention {
   }
 
  private:
+  int64_t value_width_;
   bool absorb_;
   OwnedWeight key_, value_;
 };
@@ -141,15 +146,18 @@ struct Kind {
 
 std::vector<Kind> kinds(bool quantised = true) {
   std::vector<Kind> out;
-  out.push_back({"grouped", std::make_unique<Grouped>(), true});
+  out.push_back({"grouped", std::make_unique<Grouped>(24, 20), true});
+  out.push_back({"grouped, wide", std::make_unique<Grouped>(34, 64), true});
   for (const char* format : {"F32", "Q8_0"}) {
     if (!quantised && std::string_view(format) != "F32") continue;
     for (bool absorb : {false, true}) {
       if (absorb && std::string_view(format) != "F32") continue;
       for (bool expanded : {false, true}) {
+        // Values 20 wide fit no vector; with 32 the bf16 products serve the expanded form too.
         out.push_back({std::string("latent ") + format + (absorb ? ", absorbed weight" : ", projected weight") +
                            (expanded ? ", expanded" : ", absorbed"),
-                       std::make_unique<Latent>(format, absorb), expanded});
+                       std::make_unique<Latent>(format, absorb, format == std::string_view("Q8_0") ? 32 : 20),
+                       expanded});
       }
     }
   }
@@ -183,7 +191,8 @@ TEST(Attention, StepByStepEqualsWholeByteForByte) {
     // The expanded form reads the whole past again in each step: there only the steps around the pages' ends are
     // single.
     std::vector<int32_t> sizes = {1};
-    if (kind.name != "grouped" && kind.expanded) sizes = {125, 1, 1, 1, 1, 1, 1, 122, 1, 1, 1, 1, 1, 1, 1, 30, 1};
+    if (kind.name.find("grouped") != 0 && kind.expanded)
+      sizes = {125, 1, 1, 1, 1, 1, 1, 122, 1, 1, 1, 1, 1, 1, 1, 30, 1};
     EXPECT_EQ(in_chunks(*kind.attention, device, type, sizes, kind.expanded),
               in_chunks(*kind.attention, device, type, {kPositions}, kind.expanded));
   });

@@ -17,8 +17,8 @@ void part_of_a_layer(Ctx& ctx, OpInputs& in) {
   const Tensor y = linear(ctx, x, in.weight("Q8_0", 1, 64, 64));
   const Tensor z = rms_norm(ctx, swiglu(ctx, y, y), in.vector(64, 0.5, 1.5), 1e-6f);
   const Routing routing = router(ctx, linear(ctx, z, in.weight("F32", 1, 4, 64)), nullptr, {.experts_per_row = 2});
-  (void)experts(ctx, z, routing, in.weight("Q8_0", 4, 32, 64), in.weight("Q8_0", 4, 32, 64),
-                in.weight("Q8_0", 4, 64, 32));
+  const Weight &gate = in.weight("Q8_0", 4, 32, 64), &up = in.weight("Q8_0", 4, 32, 64);
+  (void)experts(ctx, z, routing, {&gate, &up, &in.weight("Q8_0", 4, 64, 32)});
 }
 
 template <class Reader>

@@ -73,43 +73,41 @@ void run_kernel(Ctx& ctx, OpCall& c) {
   const int64_t heads = q.shape[1], groups = k.shape[1], d = q.last(), dv = v.last();
   LANDFALL_CHECK(k.contiguous() && v.contiguous());
   const Arena::Mark mark = ctx.arena.mark();
-  for (const Run& run : ctx.batch.runs) {
-    AttendJob job{.q = data<float>(q) + run.first * q.stride[0],
-                  .q_row_stride = q.stride[0],
-                  .q_head_stride = q.stride[1],
-                  .out = data<float>(c.out[0]) + run.first * heads * dv,
-                  .out_row_stride = heads * dv,
-                  .out_head_stride = dv,
-                  .keys = {},
-                  .values = {},
-                  .heads = heads,
-                  .groups = groups,
-                  .key_width = d,
-                  .value_width = dv,
-                  .past = run.past,
-                  .count = run.count,
-                  .scale = s.scale};
+  const size_t runs = ctx.batch.runs.size();
+  auto* jobs = reinterpret_cast<AttendJob*>(ctx.arena.scratch(runs * sizeof(AttendJob)));
+  for (size_t i = 0; i < runs; ++i) {
+    const Run& run = ctx.batch.runs[i];
+    AttendJob& job = jobs[i];
+    job = {.q = data<float>(q) + run.first * q.stride[0],
+           .q_row_stride = q.stride[0],
+           .q_head_stride = q.stride[1],
+           .out = data<float>(c.out[0]) + run.first * heads * dv,
+           .out_row_stride = heads * dv,
+           .out_head_stride = dv,
+           .keys = {},
+           .values = {},
+           .heads = heads,
+           .groups = groups,
+           .key_width = d,
+           .value_width = dv,
+           .past = run.past,
+           .count = run.count,
+           .scale = s.scale};
     if (ctx.kv) {
       append_rows(ctx, s.slot, run, data<float>(k) + run.first * groups * d, groups * d, groups * d, 0, groups * d);
       append_rows(ctx, s.slot + 1, run, data<float>(v) + run.first * groups * dv, groups * dv, groups * dv, 0,
                   groups * dv);
       const int64_t unit = size_of(ctx.kv->type());
-      job.keys = {ctx.kv->pages(s.slot, run.sequence).data(), groups * d * unit, d * unit, 0, ctx.kv->type()};
-      job.values = {ctx.kv->pages(s.slot + 1, run.sequence).data(), groups * dv * unit, dv * unit, 0, ctx.kv->type()};
+      job.keys = {ctx.kv->pages(s.slot, run.sequence).data(), groups * d * unit, d * unit, ctx.kv->type()};
+      job.values = {ctx.kv->pages(s.slot + 1, run.sequence).data(), groups * dv * unit, dv * unit, ctx.kv->type()};
     } else {
-      const int64_t blocks = (run.count + kPagePositions - 1) / kPagePositions;
-      auto** key_blocks = reinterpret_cast<const std::byte**>(ctx.arena.scratch(static_cast<size_t>(blocks) * 8));
-      auto** value_blocks = reinterpret_cast<const std::byte**>(ctx.arena.scratch(static_cast<size_t>(blocks) * 8));
-      for (int64_t b = 0; b < blocks; ++b) {
-        const int64_t row = run.first + b * kPagePositions;
-        key_blocks[b] = reinterpret_cast<const std::byte*>(data<float>(k) + row * groups * d);
-        value_blocks[b] = reinterpret_cast<const std::byte*>(data<float>(v) + row * groups * dv);
-      }
-      job.keys = {key_blocks, groups * d * 4, d * 4, 0, DType::f32};
-      job.values = {value_blocks, groups * dv * 4, dv * 4, 0, DType::f32};
+      job.keys = in_blocks(ctx, reinterpret_cast<const std::byte*>(data<float>(k) + run.first * groups * d), run.count,
+                           groups * d * 4, d * 4, DType::f32);
+      job.values = in_blocks(ctx, reinterpret_cast<const std::byte*>(data<float>(v) + run.first * groups * dv),
+                             run.count, groups * dv * 4, dv * 4, DType::f32);
     }
-    attend(ctx, job);
   }
+  attend(ctx, {jobs, runs});
   ctx.arena.rewind(mark);
 }
 

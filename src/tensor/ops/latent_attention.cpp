@@ -65,21 +65,26 @@ Tensor rows_of(const Tensor& t, int64_t first, int64_t count) {
   return out;
 }
 
-void run_absorbed(Ctx& ctx, const OpCall& c, const Run& run, const Shape& s) {
+// Consecutive runs in the absorbed form: their rows go through each head's matrices together.
+void run_absorbed(Ctx& ctx, const OpCall& c, std::span<const Run> runs, const Shape& s) {
   const auto settings = c.attrs.as<Settings>();
-  const Tensor q = rows_of(c.in[0], run.first, run.count);
+  const int64_t first = runs.front().first, count = runs.back().first + runs.back().count - first;
+  const Tensor q = rows_of(c.in[0], first, count);
   const Tensor nope = slice(ctx, q, 0, s.nope);
   const Tensor q_latent =
       c.weights[0] ? head_linear(ctx, nope, *c.weights[0], true) : head_linear(ctx, nope, *c.weights[1]);
   const Tensor query = concat(ctx, q_latent, slice(ctx, q, s.nope, s.rope));
-  Tensor attended = Tensor::of(DType::f32, {run.count, s.heads, s.lora});
+  Tensor attended = Tensor::of(DType::f32, {count, s.heads, s.lora});
   ctx.arena.place(attended);
   const int64_t width = s.lora + s.rope, unit = size_of(ctx.kv->type());
-  const CachedRows rows{ctx.kv->pages(settings.slot, run.sequence).data(), width * unit, 0, 0, ctx.kv->type()};
-  attend(ctx, {.q = data<float>(query),
+  auto* jobs = reinterpret_cast<AttendJob*>(ctx.arena.scratch(runs.size() * sizeof(AttendJob)));
+  for (size_t i = 0; i < runs.size(); ++i) {
+    const Run& run = runs[i];
+    const CachedRows rows{ctx.kv->pages(settings.slot, run.sequence).data(), width * unit, 0, ctx.kv->type()};
+    jobs[i] = {.q = data<float>(query) + (run.first - first) * s.heads * width,
                .q_row_stride = s.heads * width,
                .q_head_stride = width,
-               .out = data<float>(attended),
+               .out = data<float>(attended) + (run.first - first) * s.heads * s.lora,
                .out_row_stride = s.heads * s.lora,
                .out_head_stride = s.lora,
                .keys = rows,
@@ -90,46 +95,56 @@ void run_absorbed(Ctx& ctx, const OpCall& c, const Run& run, const Shape& s) {
                .value_width = s.lora,
                .past = run.past,
                .count = run.count,
-               .scale = settings.scale});
+               .scale = settings.scale};
+  }
+  attend(ctx, {jobs, runs.size()});
   const Tensor out = head_linear(ctx, attended, *c.weights[2]);
-  std::memcpy(data<float>(c.out[0]) + run.first * s.heads * s.v, data<float>(out),
-              static_cast<size_t>(run.count * s.heads * s.v) * 4);
+  std::memcpy(data<float>(c.out[0]) + first * s.heads * s.v, data<float>(out),
+              static_cast<size_t>(count * s.heads * s.v) * 4);
 }
 
 void run_expanded(Ctx& ctx, const OpCall& c, const Run& run, const Shape& s) {
   const auto settings = c.attrs.as<Settings>();
-  const int64_t total = run.past + run.count, width = s.lora + s.rope;
+  const int64_t total = run.past + run.count, width = s.lora + s.rope, d = s.nope + s.rope;
   // From the cache, new rows included: a row must read the same rounded numbers whichever step it was stored in.
   Tensor latent = Tensor::of(DType::f32, {total, s.lora}), key_rope = Tensor::of(DType::f32, {total, s.rope});
   ctx.arena.place(latent);
   ctx.arena.place(key_rope);
   gather_rows(ctx, settings.slot, run.sequence, total, width, 0, s.lora, data<float>(latent));
   gather_rows(ctx, settings.slot, run.sequence, total, width, s.lora, s.rope, data<float>(key_rope));
-  const Tensor k = concat(ctx, keys_of(ctx, c, latent), key_rope);
-  const Tensor v = head_linear(ctx, latent, *c.weights[2]);
-  const int64_t blocks = (total + kPagePositions - 1) / kPagePositions, d = s.nope + s.rope;
-  auto** key_blocks = reinterpret_cast<const std::byte**>(ctx.arena.scratch(static_cast<size_t>(blocks) * 8));
-  auto** value_blocks = reinterpret_cast<const std::byte**>(ctx.arena.scratch(static_cast<size_t>(blocks) * 8));
-  for (int64_t b = 0; b < blocks; ++b) {
-    key_blocks[b] = reinterpret_cast<const std::byte*>(data<float>(k) + b * kPagePositions * s.heads * d);
-    value_blocks[b] = reinterpret_cast<const std::byte*>(data<float>(v) + b * kPagePositions * s.heads * s.v);
-  }
+  const Tensor nope = keys_of(ctx, c, latent), value = head_linear(ctx, latent, *c.weights[2]);
+  // In the cache's type, as rows of a plain cache would be.
+  const DType type = ctx.kv->type();
+  const int64_t unit = size_of(type);
+  std::byte* keys = ctx.arena.scratch(static_cast<size_t>(total * s.heads * d * unit));
+  std::byte* values = ctx.arena.scratch(static_cast<size_t>(total * s.heads * s.v * unit));
+  ctx.pool.parallel_for(total, 8, [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t) {
+      for (int64_t h = 0; h < s.heads; ++h) {
+        std::byte* key = keys + (t * s.heads + h) * d * unit;
+        store_as(ctx, type, data<float>(nope) + (t * s.heads + h) * s.nope, s.nope, key);
+        store_as(ctx, type, data<float>(key_rope) + t * s.rope, s.rope, key + s.nope * unit);
+      }
+      store_as(ctx, type, data<float>(value) + t * s.heads * s.v, s.heads * s.v, values + t * s.heads * s.v * unit);
+    }
+  });
   const Tensor& q = c.in[0];
-  attend(ctx, {.q = data<float>(q) + run.first * q.stride[0],
-               .q_row_stride = q.stride[0],
-               .q_head_stride = q.stride[1],
-               .out = data<float>(c.out[0]) + run.first * s.heads * s.v,
-               .out_row_stride = s.heads * s.v,
-               .out_head_stride = s.v,
-               .keys = {key_blocks, s.heads * d * 4, d * 4, 0, DType::f32},
-               .values = {value_blocks, s.heads * s.v * 4, s.v * 4, 0, DType::f32},
-               .heads = s.heads,
-               .groups = s.heads,
-               .key_width = d,
-               .value_width = s.v,
-               .past = run.past,
-               .count = run.count,
-               .scale = settings.scale});
+  const AttendJob job{.q = data<float>(q) + run.first * q.stride[0],
+                      .q_row_stride = q.stride[0],
+                      .q_head_stride = q.stride[1],
+                      .out = data<float>(c.out[0]) + run.first * s.heads * s.v,
+                      .out_row_stride = s.heads * s.v,
+                      .out_head_stride = s.v,
+                      .keys = in_blocks(ctx, keys, total, s.heads * d * unit, d * unit, type),
+                      .values = in_blocks(ctx, values, total, s.heads * s.v * unit, s.v * unit, type),
+                      .heads = s.heads,
+                      .groups = s.heads,
+                      .key_width = d,
+                      .value_width = s.v,
+                      .past = run.past,
+                      .count = run.count,
+                      .scale = settings.scale};
+  attend(ctx, {&job, 1});
 }
 
 void run_kernel(Ctx& ctx, OpCall& c) {
@@ -146,18 +161,24 @@ void run_kernel(Ctx& ctx, OpCall& c) {
   const Shape s = shape_of(c);
   const auto settings = c.attrs.as<Settings>();
   const Tensor &latent = c.in[1], &key_rope = c.in[2];
-  for (const Run& run : ctx.batch.runs) {
+  const std::span<const Run> runs = ctx.batch.runs;
+  for (const Run& run : runs) {
     append_rows(ctx, settings.slot, run, data<float>(latent) + run.first * latent.stride[0], latent.stride[0], s.lora,
                 0, s.lora + s.rope);
     append_rows(ctx, settings.slot, run, data<float>(key_rope) + run.first * key_rope.stride[0], key_rope.stride[0],
                 s.rope, s.lora, s.lora + s.rope);
+  }
+  for (size_t i = 0; i < runs.size();) {
+    size_t next = i + 1;
     const Arena::Mark mark = ctx.arena.mark();
-    if (run.expanded) {
-      run_expanded(ctx, c, run, s);
+    if (runs[i].expanded) {
+      run_expanded(ctx, c, runs[i], s);
     } else {
-      run_absorbed(ctx, c, run, s);
+      while (next < runs.size() && !runs[next].expanded) ++next;
+      run_absorbed(ctx, c, runs.subspan(i, next - i), s);
     }
     ctx.arena.rewind(mark);
+    i = next;
   }
 }
 

@@ -31,6 +31,23 @@ inline I32 dot7(I32 acc, I32 w, const int8_t* x) { return dot8(acc, w, x); }
 inline F32 dot_bf16(F32 acc, I32 a, I32 b) {
   return {_mm512_dpbf16_ps(acc.v, reinterpret_cast<__m512bh>(a.v), reinterpret_cast<__m512bh>(b.v))};
 }
+// Two floats a lane as bf16, rounded to nearest even: `even` in the lower half.
+inline I32 bf16_pairs(F32 even, F32 odd) {
+  const __m512i low = _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(even.v)));
+  const __m512i high = _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(odd.v)));
+  return {_mm512_or_si512(low, _mm512_slli_epi32(high, 16))};
+}
+// Columns of two rows of 32 bf16 numbers paired. columns_in_order() undoes the order that the two halves leave behind:
+// of each eight columns the first four stand in the low half.
+inline I32 interleave_low_16(I32 a, I32 b) { return {_mm512_unpacklo_epi16(a.v, b.v)}; }
+inline I32 interleave_high_16(I32 a, I32 b) { return {_mm512_unpackhi_epi16(a.v, b.v)}; }
+inline void columns_in_order(F32 low, F32 high, F32& first, F32& second) {
+  const __m512i f = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
+  const __m512i s = _mm512_setr_epi32(8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
+  first.v = _mm512_permutex2var_ps(low.v, f, high.v);
+  second.v = _mm512_permutex2var_ps(low.v, s, high.v);
+}
+inline void store_i32(void* p, I32 a) { _mm512_storeu_si512(p, a.v); }
 inline I32 lookup(const uint8_t* table, I32 codes) {
   const __m512i t = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
   return {_mm512_shuffle_epi8(t, codes.v)};
@@ -60,6 +77,9 @@ inline F32 mul(F32 a, F32 b) { return {_mm512_mul_ps(a.v, b.v)}; }
 inline F32 div(F32 a, F32 b) { return {_mm512_div_ps(a.v, b.v)}; }
 inline F32 max(F32 a, F32 b) { return {_mm512_max_ps(a.v, b.v)}; }
 inline F32 min(F32 a, F32 b) { return {_mm512_min_ps(a.v, b.v)}; }
+inline F32 select_less(F32 a, F32 b, F32 x, F32 y) {
+  return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), y.v, x.v)};
+}
 inline F32 abs(F32 a) { return {_mm512_abs_ps(a.v)}; }
 inline F32 fma(F32 a, F32 b, F32 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
 inline F32 load_f16(const uint16_t* p) {

@@ -144,6 +144,10 @@ inline F32 min(F32 a, F32 b) {
   F32 out;
   LANDFALL_LANES(vminq_f32(a.v[i], b.v[i]));
 }
+inline F32 select_less(F32 a, F32 b, F32 x, F32 y) {
+  F32 out;
+  LANDFALL_LANES(vbslq_f32(vcltq_f32(a.v[i], b.v[i]), x.v[i], y.v[i]));
+}
 inline F32 abs(F32 a) {
   F32 out;
   LANDFALL_LANES(vabsq_f32(a.v[i]));

@@ -155,6 +155,10 @@ inline F32 min(F32 a, F32 b) {
   F32 out;
   LANDFALL_LANES(a.v[i] < b.v[i] ? a.v[i] : b.v[i]);
 }
+inline F32 select_less(F32 a, F32 b, F32 x, F32 y) {  // a < b ? x : y
+  F32 out;
+  LANDFALL_LANES(a.v[i] < b.v[i] ? x.v[i] : y.v[i]);
+}
 inline F32 abs(F32 a) {
   F32 out;
   LANDFALL_LANES(__builtin_fabsf(a.v[i]));
