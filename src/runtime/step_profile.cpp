@@ -21,37 +21,53 @@ struct Rows {
   }
 };
 
+// Reads the step, cut into batches. Sequences are numbered from 0, as a new KvCache does.
+void read(Reader& reader, const Model& model, const EngineOptions& options, const StepShape& shape, ThreadPool& pool,
+          Arena& arena, KvView& cache) {
+  const int64_t at_once = std::max<int64_t>(1, options.batch / shape.sequences);
+  for (int64_t done = 0; done < shape.rows; done += at_once) {
+    Rows rows;
+    for (int64_t s = 0; s < shape.sequences; ++s) {
+      rows.add(model.config().vocab, static_cast<int32_t>(s), shape.past + done, std::min(at_once, shape.rows - done),
+               shape.expanded);
+    }
+    arena.reset();
+    const Batch batch{rows.tokens, rows.positions, rows.runs, rows.wanted};
+    Ctx ctx = make_ctx(reader, options.device, pool, arena, batch, &cache);
+    (void)forward(ctx, model);
+  }
+}
+
+KvCache cache_for(const Model& model, const EngineOptions& options, int64_t positions) {
+  return {model.architecture().cache(model.config()), options.cache_type, positions};
+}
+
 }  // namespace
+
+Cost count_step(const Model& model, const EngineOptions& options, const StepShape& shape) {
+  CountReader reader;
+  ThreadPool pool(1);
+  Arena arena;
+  KvCache cache = cache_for(model, options, 0);  // only its type is asked for
+  read(reader, model, options, shape, pool, arena, cache);
+  return reader.total();
+}
 
 std::vector<ProfileReader::Event> profile_step(Env& env, const Model& model, const EngineOptions& options,
                                                const StepShape& shape, int64_t repeats) {
   const int64_t pages = (shape.past + shape.rows + kPagePositions - 1) / kPagePositions;
-  KvCache cache(model.architecture().cache(model.config()), options.cache_type,
-                pages * kPagePositions * shape.sequences);
-  std::vector<int32_t> sequences;
+  KvCache cache = cache_for(model, options, pages * kPagePositions * shape.sequences);
   for (int64_t s = 0; s < shape.sequences; ++s) {
     const auto sequence = cache.open(0);
-    LANDFALL_CHECK(sequence.ok());
+    LANDFALL_CHECK(sequence.ok() && *sequence == s);
     cache.extend(*sequence, shape.past + shape.rows);
-    sequences.push_back(*sequence);
   }
   ThreadPool pool(options.threads);
   Arena arena;
-  const int64_t at_once = std::max<int64_t>(1, options.batch / shape.sequences);
   std::vector<ProfileReader> runs;
   for (int64_t r = -1; r < repeats; ++r) {
     ProfileReader reader(env);
-    for (int64_t done = 0; done < shape.rows; done += at_once) {
-      Rows rows;
-      for (int32_t sequence : sequences) {
-        rows.add(model.config().vocab, sequence, shape.past + done, std::min(at_once, shape.rows - done),
-                 shape.expanded);
-      }
-      arena.reset();
-      const Batch batch{rows.tokens, rows.positions, rows.runs, rows.wanted};
-      Ctx ctx = make_ctx(reader, options.device, pool, arena, batch, &cache);
-      (void)forward(ctx, model);
-    }
+    read(reader, model, options, shape, pool, arena, cache);
     if (r >= 0) runs.push_back(std::move(reader));
   }
   const auto middle = runs.begin() + static_cast<std::ptrdiff_t>(runs.size() / 2);

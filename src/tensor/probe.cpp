@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <vector>
 
 #include "tensor/access.h"
@@ -12,6 +13,8 @@
 
 namespace landfall {
 namespace {
+
+constexpr int64_t kBytesPerThread = int64_t{256} << 20;
 
 using Read = float (*)(const float*, int64_t);
 
@@ -29,28 +32,32 @@ std::atomic<float> g_sink;  // what is read must be used
 
 }  // namespace
 
-double measure_bandwidth(Env& env, ThreadPool& pool, PageSize pages, int rounds) {
-  constexpr int64_t kBytesPerThread = int64_t{256} << 20;
-  const int threads = pool.threads();
-  const auto buffer = Buffer::allocate(static_cast<size_t>(threads * kBytesPerThread));
-  if (!buffer) return 0;
-  if (pages == PageSize::small) ::madvise(buffer->host(), buffer->size(), MADV_NOHUGEPAGE);
+BandwidthProbe::BandwidthProbe(ThreadPool& pool, PageSize pages)
+    : pool_(pool), buffer_(Buffer::allocate(static_cast<size_t>(pool.threads() * kBytesPerThread))) {
+  if (!buffer_) return;
+  if (pages == PageSize::small) ::madvise(buffer_->host(), buffer_->size(), MADV_NOHUGEPAGE);
+  pool_.parallel_for(pool_.threads(), 1, [&](int64_t begin, int64_t end, int) {
+    std::memset(buffer_->host() + begin * kBytesPerThread, 1, static_cast<size_t>((end - begin) * kBytesPerThread));
+  });
+}
+
+int64_t BandwidthProbe::bytes() const { return buffer_ ? pool_.threads() * kBytesPerThread : 0; }
+
+double BandwidthProbe::measure(Env& env) {
+  if (!buffer_) return 0;
   const Read read = read_for(available_kernel_sets().back());
-  const int64_t floats = kBytesPerThread / 4;
-  auto* base = reinterpret_cast<float*>(buffer->host());
+  const double start = env.seconds();
+  pool_.parallel_for(pool_.threads(), 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t)
+      g_sink = read(reinterpret_cast<const float*>(buffer_->host() + t * kBytesPerThread), kBytesPerThread / 4);
+  });
+  return static_cast<double>(bytes()) / (env.seconds() - start);
+}
+
+double measure_bandwidth(Env& env, ThreadPool& pool, PageSize pages, int rounds) {
+  BandwidthProbe probe(pool, pages);
   std::vector<double> rates;
-  for (int round = -1; round < rounds; ++round) {  // the first one only touches the pages
-    const double start = env.seconds();
-    pool.parallel_for(threads, 1, [&](int64_t begin, int64_t end, int) {
-      for (int64_t t = begin; t < end; ++t) {
-        if (round < 0)
-          std::fill(base + t * floats, base + (t + 1) * floats, 1.0f);
-        else
-          g_sink = read(base + t * floats, floats);
-      }
-    });
-    if (round >= 0) rates.push_back(static_cast<double>(threads * kBytesPerThread) / (env.seconds() - start));
-  }
+  for (int round = 0; round < rounds; ++round) rates.push_back(probe.measure(env));
   std::sort(rates.begin(), rates.end());
   return rates.empty() ? 0 : rates[rates.size() / 2];
 }

@@ -30,7 +30,7 @@ const Weight* first_weight(const OpCall& call) {
 
 Activation kind_of(const Ctx& ctx, const OpCall& call) {
   const Weight* w = first_weight(call);
-  if (!w) return Activation::bf16;  // attention over the cache
+  if (!w) return call.op->name == "attention" ? Activation::bf16 : Activation::f32;  // the cache is kept in bf16
   if (ctx.device.exact || ctx.device.kernels == KernelSet::reference || w->out == 1) return Activation::f32;
   return kernels_for(*w->format, ctx.device.kernels).kind;
 }

@@ -1,23 +1,31 @@
-// bench: how fast a model loads, reads a prompt and generates here, beside what this machine can do at most.
+// bench: how fast a model loads, reads prompts and generates here, beside what this machine can do at most. Without a
+// model, the machine alone; with --random, a file of random weights to measure with.
 #include <algorithm>
 #include <cstdio>
 
-#include "cli/long_work.h"
+#include "base/huge_pages.h"
+#include "cli/bench_machine.h"
+#include "cli/bench_model.h"
+#include "cli/bench_operators.h"
+#include "cli/bench_random.h"
 #include "cli/model_loading.h"
 #include "cli/terminal.h"
 #include "lifecycle/store.h"
-#include "model/random_model.h"
 #include "runtime/load.h"
-#include "tensor/probe.h"
+#include "runtime/step_profile.h"
 
 namespace landfall {
 namespace {
 
 constexpr Flag kFlags[] = {
     {.name = "MODEL", .help = "a name from 'landfall list', or a path; without one the machine alone is measured"},
-    {.name = "prompt", .kind = Flag::Kind::integer, .help = "tokens of the prompt", .otherwise = "512"},
-    {.name = "generate", .kind = Flag::Kind::integer, .help = "tokens generated after it", .otherwise = "64"},
+    {.name = "prompt", .kind = Flag::Kind::integer, .help = "tokens of the prompt, 0: none", .otherwise = "512"},
+    {.name = "generate", .kind = Flag::Kind::integer, .help = "tokens generated, 0: none", .otherwise = "64"},
+    {.name = "past", .kind = Flag::Kind::integer, .help = "tokens in the cache before that", .otherwise = "0"},
+    {.name = "sequences", .kind = Flag::Kind::integer, .help = "sequences that generate together", .otherwise = "1"},
     {.name = "repeats", .kind = Flag::Kind::integer, .help = "runs; medians are printed", .otherwise = "5"},
+    {.name = "operators", .kind = Flag::Kind::toggle, .help = "where the time goes, against the machine's limits"},
+    {.name = "timeline", .help = "write a time line of the steps to this file, for chrome://tracing or Perfetto"},
     kThreadsFlag,
     {.name = "random", .help = "write a file of random weights of this model's true shape, instead of measuring"},
     {.name = "write", .help = "the file to write"},
@@ -28,50 +36,6 @@ constexpr Flag kFlags[] = {
      .kind = Flag::Kind::toggle,
      .help = "latent attention as one matrix, as older files have it"},
 };
-
-struct Spread {
-  double median, low, high;
-};
-
-Spread spread(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return {values[values.size() / 2], values.front(), values.back()};
-}
-
-struct Rates {
-  std::vector<double> prefill, decode;  // tokens per second
-};
-
-Status measure(Env& env, Engine& engine, int64_t prompt, int64_t generate, int64_t repeats, Rates& out) {
-  const Config& config = engine.model().config();
-  std::vector<int32_t> tokens;
-  for (int64_t i = 0; i < prompt + generate; ++i)
-    tokens.push_back(static_cast<int32_t>((i * 7919 + 13) % config.vocab));
-  for (int64_t r = -1; r < repeats; ++r) {  // the first run warms up
-    LANDFALL_ASSIGN(const auto sequence, engine.open(config.kv_lora > 0 && prompt >= 128 ? prompt : 0));
-    double start = env.seconds();
-    for (int64_t at = 0; at < prompt; at += engine.options().batch) {
-      const int64_t rows = std::min(engine.options().batch, prompt - at);
-      const Engine::Work work{sequence, {tokens.data() + at, static_cast<size_t>(rows)}, at + rows == prompt ? 1 : 0};
-      LANDFALL_TRY(engine.step({&work, 1}).status());
-    }
-    const double prefill = env.seconds() - start;
-    start = env.seconds();
-    for (int64_t i = prompt; i < prompt + generate; ++i) {
-      const Engine::Work work{sequence, {tokens.data() + i, 1}, 1};
-      LANDFALL_TRY(engine.step({&work, 1}).status());
-    }
-    const double decode = env.seconds() - start;
-    engine.close(sequence);
-    if (r < 0) continue;
-    out.prefill.push_back(static_cast<double>(prompt) / prefill);
-    out.decode.push_back(static_cast<double>(generate) / decode);
-    if (stderr_is_terminal())
-      std::fprintf(stderr, "\r\033[Krun %lld of %lld", static_cast<long long>(r + 1), static_cast<long long>(repeats));
-  }
-  if (stderr_is_terminal()) std::fprintf(stderr, "\r\033[K");
-  return {};
-}
 
 // The most memory this process has held since the last reset, as the system counts it; 0 where it does not say.
 int64_t peak_resident_bytes(Env& env) {
@@ -85,39 +49,116 @@ void reset_peak_resident_bytes(Env& env) {
   if (file.ok()) (void)(*file)->append("5").ok();  // where this is refused the probe's own memory counts too
 }
 
-Status write_random(CommandContext& context) {
-  const Arguments& a = context.arguments;
-  if (!a.has("random") || !a.has("write"))
-    return Status(Code::invalid_argument, "--random SHAPE and --write FILE go together");
-  RandomModel what;
-  LANDFALL_ASSIGN(what.shape, find_model_shape(a.text("random")));
-  const int64_t layers = a.integer("layers", what.shape.layers);
-  if (layers < 1 || layers > what.shape.layers) {
-    return Status(Code::invalid_argument, a.text("random") + " has " + std::to_string(what.shape.layers) +
-                                              " layers; --layers takes 1 to that many");
+Result<BenchWork> work_of(const Arguments& a) {
+  BenchWork out{a.integer("prompt", 512), a.integer("generate", 64), a.integer("past", 0), a.integer("sequences", 1),
+                a.integer("repeats", 5)};
+  constexpr int64_t kMost = 1 << 20;
+  if (std::min({out.prompt, out.generate, out.past}) < 0 || std::max({out.prompt, out.generate, out.past}) > kMost ||
+      out.prompt + out.generate == 0 || out.repeats < 1 || out.repeats > 1000 || out.sequences < 1 ||
+      out.sequences > 512) {
+    return Status(Code::invalid_argument,
+                  "--prompt, --generate and --past take 0 to 1048576, the first two not both 0; --repeats takes 1 to "
+                  "1000 and --sequences 1 to 512");
   }
-  what.shape = with_layers(what.shape, layers);
-  what.type = a.text("type", "Q4_0");
-  what.seed = static_cast<uint64_t>(a.integer("seed", 1));
-  what.fused = a.has("fused-key-values");
-  const std::string path = a.text("write");
-  LANDFALL_ASSIGN(const EngineOptions options, engine_options(a));
+  return out;
+}
+
+struct Report {
+  std::string path;
+  double load_seconds = 0;
+  int64_t peak_bytes = 0;
+  PageUse pages;
+  Machine machine;
+  BenchSamples samples;
+  Cost prompt, step;  // one decode step of all sequences
+  std::vector<ProfileReader::Event> prompt_events, step_events;
+
+  double share_of_peak(const BenchWork& work) const {
+    return work.prompt == 0
+               ? 0
+               : prompt.operations / static_cast<double>(work.prompt) * spread(samples.prefill).median / machine.int8;
+  }
+  // Each run against the bandwidth of its own moment.
+  Spread share_of_bandwidth(const BenchWork& work) const {
+    std::vector<double> out;
+    for (size_t i = 0; i < samples.decode.size(); ++i) {
+      out.push_back((step.weight_bytes + step.cache_bytes) * samples.decode[i] / static_cast<double>(work.sequences) /
+                    samples.bandwidth[i]);
+    }
+    return spread(out);
+  }
+};
+
+Json report_json(const Report& r, const BenchWork& work) {
+  auto three = [](const Spread& s) { return Json(Json::Array{Json(s.low), Json(s.median), Json(s.high)}); };
+  const Spread prefill = spread(r.samples.prefill), decode = spread(r.samples.decode);
+  Json out, pages;
+  out.set("model", r.path).set("threads", r.machine.threads).set("kernels", std::string(name(r.machine.kernels)));
+  out.set("prompt", work.prompt).set("generate", work.generate).set("past", work.past);
+  out.set("sequences", work.sequences).set("repeats", work.repeats).set("load_seconds", r.load_seconds);
+  if (work.prompt > 0) {
+    out.set("prefill_tokens_per_second", prefill.median).set("prefill_spread", three(prefill));
+    out.set("prompt_operations", r.prompt.operations).set("share_of_peak", r.share_of_peak(work));
+  }
+  if (work.generate > 0) {
+    out.set("decode_tokens_per_second", decode.median).set("decode_spread", three(decode));
+    out.set("decode_step_bytes", r.step.weight_bytes + r.step.cache_bytes);
+    out.set("share_of_bandwidth", r.share_of_bandwidth(work).median);
+    out.set("share_of_bandwidth_spread", three(r.share_of_bandwidth(work)));
+    out.set("bandwidth_beside_decode", three(spread(r.samples.bandwidth)));
+  }
+  out.set("peak_bytes", r.peak_bytes).set("machine", r.machine.json());
+  out.set("memory_in_2mib_pages", r.pages.share());
+  if (!r.prompt_events.empty() || !r.step_events.empty()) {
+    Json operators;
+    operators.set("prefill", operators_json(r.prompt_events, r.machine.limits()));
+    operators.set("decode", operators_json(r.step_events, r.machine.limits()));
+    out.set("operators", std::move(operators));
+  }
+  return out;
+}
+
+void print(const Report& r, const BenchWork& work) {
+  auto count = [](int64_t n) { return static_cast<long long>(n); };
+  std::printf("%s, kernels %s, %d threads; median of %lld (lowest to highest)\n", r.path.c_str(),
+              std::string(name(r.machine.kernels)).c_str(), r.machine.threads, count(work.repeats));
+  std::printf("  load      %8.2f s\n", r.load_seconds);
+  if (work.prompt > 0) {
+    const Spread s = spread(r.samples.prefill);
+    std::printf("  prefill   %8.1f tokens/s  (%.1f to %.1f)  prompt of %lld; %.0f%% of the int8 peak\n", s.median,
+                s.low, s.high, count(work.prompt), 100 * r.share_of_peak(work));
+  }
+  if (work.generate > 0) {
+    const Spread s = spread(r.samples.decode);
+    std::printf("  decode    %8.1f tokens/s  (%.1f to %.1f)  %lld generated behind %lld", s.median, s.low, s.high,
+                count(work.generate), count(work.past));
+    if (work.sequences > 1) std::printf(" by each of %lld sequences", count(work.sequences));
+    std::printf("; %.0f%% of the bandwidth beside it\n", 100 * r.share_of_bandwidth(work).median);
+  }
+  std::printf("  memory    %8s at most, %.0f%% of it in 2 MiB pages\n",
+              human_bytes(static_cast<uint64_t>(r.peak_bytes)).c_str(), 100 * r.pages.share());
+  std::printf("\n%s", r.machine.text().c_str());
+  if (!r.prompt_events.empty())
+    std::printf("\nprefill\n%s", operators_text(r.prompt_events, r.machine.limits()).c_str());
+  if (!r.step_events.empty())
+    std::printf("\ndecode step\n%s", operators_text(r.step_events, r.machine.limits()).c_str());
+}
+
+Status profile(CommandContext& context, const Loaded& loaded, const BenchWork& work, Report& out) {
+  const bool wanted = context.arguments.has("operators") || context.arguments.has("timeline");
+  if (!wanted) return {};
+  const StepShape prompt{work.prompt, 0, 1, work.expanded(*loaded.model)}, step{1, work.past, work.sequences, false};
+  if (work.prompt > 0) out.prompt_events = profile_step(context.env, *loaded.model, loaded.options, prompt, 3);
+  if (work.generate > 0) out.step_events = profile_step(context.env, *loaded.model, loaded.options, step, 9);
+  if (!context.arguments.has("timeline")) return {};
+  return write_file(context.env, context.arguments.text("timeline"),
+                    timeline({{"prefill", out.prompt_events}, {"decode step", out.step_events}}));
+}
+
+Status bench_machine_alone(CommandContext& context, const EngineOptions& options) {
   ThreadPool pool(options.threads > 0 ? options.threads : usable_cpus());
-  LongWork work(context.env, "writing " + std::string(file_name(path)));
-  LANDFALL_TRY(write_random_model(context.env, pool, what, path, [&](uint64_t done, uint64_t total) {
-    work.watch.at(done, total);
-    return !work.watch.stop();
-  }));
-  LANDFALL_ASSIGN(const uint64_t bytes, context.env.size(path));
-  if (context.json) {
-    Json out;
-    out.set("file", path).set("bytes", static_cast<int64_t>(bytes)).set("shape", a.text("random"));
-    out.set("type", what.type).set("layers", layers).set("seed", a.integer("seed", 1));
-    std::printf("%s\n", out.dump(2).c_str());
-  } else {
-    std::printf("%s: %s, %s, %lld layers\n", path.c_str(), human_bytes(bytes).c_str(), what.type.c_str(),
-                static_cast<long long>(layers));
-  }
+  const Machine machine = measure_machine(context.env, pool, options.device.kernels);
+  std::printf("%s", context.json ? (machine.json().dump(2) + "\n").c_str() : machine.text().c_str());
   return {};
 }
 
@@ -125,67 +166,40 @@ Status run(CommandContext& context) {
   const Arguments& a = context.arguments;
   if (a.has("random") || a.has("write")) return write_random(context);
   LANDFALL_ASSIGN(EngineOptions options, engine_options(a));
-  const int64_t prompt = a.integer("prompt", 512), generate = a.integer("generate", 64),
-                repeats = a.integer("repeats", 5);
-  if (prompt < 1 || prompt > (1 << 20) || generate < 1 || generate > (1 << 20) || repeats < 1 || repeats > 1000) {
-    return Status(Code::invalid_argument, "--prompt and --generate take 1 to 1048576, --repeats 1 to 1000");
-  }
-  options.context = prompt + generate;
-  LANDFALL_ASSIGN(const std::string path, resolve_model(context.env, a.text("MODEL")));
+  LANDFALL_ASSIGN(const BenchWork work, work_of(a));
+  if (!a.has("MODEL")) return bench_machine_alone(context, options);
+  work.size(options);
+  Report report;
+  LANDFALL_ASSIGN(report.path, resolve_model(context.env, a.text("MODEL")));
   auto loaded = [&] {
     Progress progress(context.env, "loading");
-    return load(context.env, path, options, 1, [&](uint64_t done, uint64_t total) {
+    return load(context.env, report.path, options, 1, [&](uint64_t done, uint64_t total) {
       progress.update(done, total);
       return true;
     });
   }();
   LANDFALL_TRY(loaded.status());
+  report.load_seconds = loaded->seconds;
   LANDFALL_ASSIGN(const auto engine, Engine::create(loaded->model, loaded->options));
-
-  int64_t peak_bytes = peak_resident_bytes(context.env);
-  ThreadPool pool(loaded->options.threads);
-  const KernelSet set = loaded->options.device.kernels;
-  double bandwidth = measure_bandwidth(context.env, pool, PageSize::huge, 5),
-         peak = measure_peak(context.env, pool, set, Activation::int8, 5);
+  report.peak_bytes = peak_resident_bytes(context.env);
+  report.pages = pages_in_use(context.env).anonymous;
   reset_peak_resident_bytes(context.env);
-  Rates rates;
-  LANDFALL_TRY(measure(context.env, *engine, prompt, generate, repeats, rates));
-  peak_bytes = std::max(peak_bytes, peak_resident_bytes(context.env));
-  bandwidth = std::max(bandwidth, measure_bandwidth(context.env, pool, PageSize::huge, 5));
-  peak = std::max(peak, measure_peak(context.env, pool, set, Activation::int8, 5));
-
-  const DType cache = loaded->options.cache_type;
-  const Cost step = count_step(*loaded->model, 1, prompt + generate / 2, false, cache);
-  const Cost whole = count_step(*loaded->model, prompt, 0, loaded->model->config().kv_lora > 0 && prompt >= 128, cache);
-  const Spread prefill = spread(rates.prefill), decode = spread(rates.decode);
-  const double share_of_bandwidth = (step.weight_bytes + step.cache_bytes) * decode.median / bandwidth;
-  const double share_of_peak = whole.operations / static_cast<double>(prompt) * prefill.median / peak;
-  if (context.json) {
-    auto three = [](const Spread& s) { return Json(Json::Array{Json(s.low), Json(s.median), Json(s.high)}); };
-    Json out;
-    out.set("model", path).set("threads", loaded->options.threads).set("kernels", std::string(name(set)));
-    out.set("prompt", prompt).set("generate", generate).set("repeats", repeats).set("load_seconds", loaded->seconds);
-    out.set("prefill_tokens_per_second", prefill.median).set("prefill_spread", three(prefill));
-    out.set("decode_tokens_per_second", decode.median).set("decode_spread", three(decode));
-    out.set("peak_bytes", peak_bytes);
-    out.set("bandwidth_bytes_per_second", bandwidth).set("peak_ops_per_second", peak);
-    out.set("share_of_bandwidth", share_of_bandwidth).set("share_of_peak", share_of_peak);
-    out.set("decode_step_bytes", step.weight_bytes + step.cache_bytes).set("prompt_operations", whole.operations);
-    std::printf("%s\n", out.dump(2).c_str());
-    return {};
+  {
+    ThreadPool pool(loaded->options.threads);
+    report.machine = measure_machine(context.env, pool, loaded->options.device.kernels);
+    BandwidthProbe probe(pool, PageSize::huge);
+    LANDFALL_ASSIGN(report.samples, bench_model(context.env, *engine, probe, work));
+    report.peak_bytes = std::max(report.peak_bytes, peak_resident_bytes(context.env) - probe.bytes());
   }
-  std::printf("%s, kernels %s, %d threads; median of %lld (lowest to highest)\n", path.c_str(),
-              std::string(name(set)).c_str(), loaded->options.threads, static_cast<long long>(repeats));
-  std::printf("  load      %8.2f s\n", loaded->seconds);
-  std::printf("  prefill   %8.1f tokens/s  (%.1f to %.1f)  prompt of %lld\n", prefill.median, prefill.low, prefill.high,
-              static_cast<long long>(prompt));
-  std::printf("  decode    %8.1f tokens/s  (%.1f to %.1f)  %lld generated\n", decode.median, decode.low, decode.high,
-              static_cast<long long>(generate));
-  std::printf("  memory    %8s at most\n", human_bytes(static_cast<uint64_t>(peak_bytes)).c_str());
-  std::printf("  machine   %8s/s read bandwidth, %.0f GOP/s int8\n",
-              human_bytes(static_cast<uint64_t>(bandwidth)).c_str(), peak / 1e9);
-  std::printf("  share     %7.0f%% of bandwidth in decode, %.0f%% of peak in prefill\n", 100 * share_of_bandwidth,
-              100 * share_of_peak);
+  const StepShape prompt{work.prompt, 0, 1, work.expanded(*loaded->model)};
+  const StepShape step{1, work.past + work.generate / 2, work.sequences, false};
+  if (work.prompt > 0) report.prompt = count_step(*loaded->model, loaded->options, prompt);
+  if (work.generate > 0) report.step = count_step(*loaded->model, loaded->options, step);
+  LANDFALL_TRY(profile(context, *loaded, work, report));
+  if (context.json)
+    std::printf("%s\n", report_json(report, work).dump(2).c_str());
+  else
+    print(report, work);
   return {};
 }
 
@@ -194,7 +208,10 @@ Status run(CommandContext& context) {
 extern const Command k_bench;
 const Command k_bench = {.name = "bench",
                          .help = "measure load, prefill and decode beside the machine's limits",
-                         .example = "landfall bench starter --repeats 3",
+                         .example =
+                             "landfall bench starter --repeats 3\n"
+                             "landfall bench --random deepseek-v2-lite --type Q4_0 --write v2-lite.gguf\n"
+                             "landfall bench v2-lite.gguf --past 1024 --sequences 4 --operators",
                          .flags = kFlags,
                          .has_json = true,
                          .run = run};
