@@ -1,12 +1,20 @@
 // doctor: what this machine offers, what fits into it, what is missing and how to mend it.
+#include <sys/mman.h>
+
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <optional>
 
 #include "base/cpu.h"
+#include "base/huge_pages.h"
 #include "base/json.h"
 #include "base/thread_pool.h"
 #include "cli/command.h"
 #include "cli/terminal.h"
+#include "lifecycle/store.h"
+#include "tensor/tensor.h"
 
 namespace landfall {
 namespace {
@@ -35,6 +43,38 @@ std::string huge_pages(Env& env) {
   return open == std::string::npos || close < open ? "unknown" : text->substr(open + 1, close - open - 1);
 }
 
+// What the system does with memory like that of weights: the share of it that is in 2 MiB pages.
+double huge_share_of_memory(Env& env) {
+  constexpr size_t kBytes = size_t{32} << 20;
+  const auto buffer = Buffer::allocate(kBytes);
+  if (!buffer) return 0;
+  const PagesInUse before = pages_in_use(env);
+  std::memset(buffer->host(), 1, kBytes);
+  return static_cast<double>(pages_in_use(env).anonymous.huge - before.anonymous.huge) / kBytes;
+}
+
+// The same for a mapped model file, the first in the store, of which the beginning is read. Nothing without a model.
+std::optional<double> huge_share_of_files(Env& env) {
+  constexpr size_t kBytes = size_t{32} << 20;
+  const auto store = Store::open(env);
+  if (!store.ok()) return {};
+  const auto models = store->list();
+  if (!models.ok()) return {};
+  for (const StoredModel& model : *models) {
+    std::error_code error;
+    const std::string path = std::filesystem::canonical(model.path(), error).string();
+    if (error || env.is_directory(path)) continue;
+    const auto file = env.map(path);
+    if (!file.ok() || (*file)->bytes().size() < kBytes) continue;
+    const auto bytes = (*file)->bytes();
+    ::madvise(const_cast<std::byte*>(bytes.data()), kBytes, MADV_HUGEPAGE);
+    std::byte sum{};
+    for (size_t at = 0; at < kBytes; at += 4096) sum ^= *const_cast<const volatile std::byte*>(bytes.data() + at);
+    return pages_in_use(env, path).file.share();
+  }
+  return {};
+}
+
 Status run(CommandContext& context) {
   Env& env = context.env;
   std::vector<Problem> problems;
@@ -51,6 +91,13 @@ Status run(CommandContext& context) {
   if (pages == "never")
     problems.push_back({"2 MiB pages are switched off: reading weights is up to a third slower",
                         "echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled"});
+  const double in_memory = huge_share_of_memory(env);
+  if (pages != "never" && in_memory < 0.9)
+    problems.push_back({"the system gave 2 MiB pages for only " + std::to_string(static_cast<int>(100 * in_memory)) +
+                            "% of memory that asked for them: reading weights is up to a third slower",
+                        "echo defer+madvise | sudo tee /sys/kernel/mm/transparent_hugepage/defrag; echo 1 | sudo tee "
+                        "/proc/sys/vm/compact_memory"});
+  const std::optional<double> in_files = huge_share_of_files(env);
   const char* home = std::getenv("LANDFALL_HOME");
   const char* user = std::getenv("HOME");
   const std::string folder = home ? home : user ? user : ".";
@@ -79,6 +126,7 @@ Status run(CommandContext& context) {
     out.set("kernels", std::string(name(set)))
         .set("kernel_sets", std::move(sets))
         .set("available_memory", static_cast<int64_t>(memory));
+    out.set("memory_in_2mib_pages", in_memory).set("model_file_in_2mib_pages", in_files ? Json(*in_files) : Json());
     out.set("huge_pages", pages)
         .set("free_disk", space.ok() ? Json(static_cast<int64_t>(*space)) : Json())
         .set("fits", std::move(fits));
@@ -93,7 +141,13 @@ Status run(CommandContext& context) {
       "%s\ndisk        %s free\n",
       cpu_model_name().c_str(), usable_cpus(), features.c_str(), std::string(name(set)).c_str(),
       human_bytes(memory).c_str(), pages.c_str(), space.ok() ? human_bytes(*space).c_str() : "unknown");
-  std::printf("\nwhat fits into memory now    4-bit      8-bit\n");
+  std::printf("2 MiB pages %.0f%% of memory that asks for them", 100 * in_memory);
+  if (in_files) {
+    std::printf(
+        ", %.0f%% of a mapped model file%s", 100 * *in_files,
+        *in_files < 0.9 ? " (weights are copied into memory when a model is loaded, so this costs nothing)" : "");
+  }
+  std::printf("\n\nwhat fits into memory now    4-bit      8-bit\n");
   for (const Json& row : fits.array()) {
     const std::string& best = row["fits"].string();
     std::printf("  %-24s %9s  %9s  %s\n", row["model"].string().c_str(),
