@@ -77,8 +77,8 @@ struct FeedForward {
 };
 Tensor feed_forward(Ctx& ctx, const Tensor& x, const FeedForward& weights);
 
-// Grouped experts: the feed-forward blocks of the chosen experts, weighted and added. x [R, D] -> [R, D]. `shared`, where
-// it has weights, is one more block that every row goes through with weight 1.
+// Grouped experts: the feed-forward blocks of the chosen experts, weighted and added. x [R, D] -> [R, D]. `shared`,
+// where it has weights, is one more block that every row goes through with weight 1.
 Tensor experts(Ctx& ctx, const Tensor& x, const Routing& routing, const FeedForward& weights,
                const FeedForward& shared = {});
 
