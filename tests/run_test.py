@@ -115,7 +115,7 @@ class Once(unittest.TestCase):
         done = support.landfall("run", MODEL, "Tell me a long story about a ship.", "--context", "100", "--temperature", "0")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertGreater(len(done.stdout), 100)
-        self.assertIn("fills 100 of 100 tokens", done.stderr)
+        self.assertIn("fills 100 of 100 tokens. --context gives a larger one", done.stderr)
         done = support.landfall("run", MODEL, "word " * 200, "--context", "100")
         self.assertEqual(done.returncode, 7)
         self.assertEqual(done.stdout.strip(), "")

@@ -139,6 +139,7 @@ class Chat {
   }
 
   Status converse() {
+    conversing_ = true;
     std::fprintf(stderr, "%s, context %lld tokens. /help for help, /exit to leave.\n",
                  std::string(file_name(service_.source().path)).c_str(),
                  static_cast<long long>(service_.engine_options().context));
@@ -288,9 +289,8 @@ class Chat {
     if (shared->reason == FinishReason::cancelled) std::fprintf(stderr, "(stopped)\n");
     if (shared->reason == FinishReason::length) {
       if (used_ >= service_.engine_options().context) {
-        std::fprintf(stderr,
-                     "(the context is full) %s /clear starts a new conversation; --context gives a larger one.\n",
-                     fullness().c_str());
+        std::fprintf(stderr, "(the context is full) %s %s--context gives a larger one.\n", fullness().c_str(),
+                     conversing_ ? "/clear starts a new conversation; " : "");
       } else {
         std::fprintf(stderr, "(the longest answer is reached: --max-tokens)\n");
       }
@@ -311,6 +311,7 @@ class Chat {
   CommandContext& context_;
   Service& service_;
   bool colours_;
+  bool conversing_ = false;
   SamplerSettings sampler_;
   std::optional<bool> thinking_;
   std::optional<int64_t> max_tokens_;
