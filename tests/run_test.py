@@ -102,7 +102,7 @@ class Once(unittest.TestCase):
                 water = self.ask("What is the chemical formula of water?", "--verbose", LANDFALL_KERNELS=kernels)
                 self.assertIn("H2O", water.stdout)
                 self.assertIn(f"kernels {kernels},", water.stderr)
-                self.assertRegex(self.ask("Why is the sky blue?", LANDFALL_KERNELS=kernels).stdout, r"light.*atmosphere|atmosphere.*light")
+                self.assertRegex(self.ask("Why is the sky blue?", LANDFALL_KERNELS=kernels).stdout, r"(?s)light.*(atmosphere|scatter)|(atmosphere|scatter).*light")
 
     def test_a_kernel_set_that_is_not_there_is_one_line(self):
         done = support.landfall("run", MODEL, "Hello", env=support.environment(LANDFALL_KERNELS="sse9"))
