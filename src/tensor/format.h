@@ -50,12 +50,16 @@ using PanelKernel = void (*)(const std::byte* panel, const PackedRows& x, int64_
 // acc[c * 16 + r] += x[r] * panel[r][c] for all padded columns c: the transposed product, summed over r by the caller.
 using PanelScaleRows = void (*)(const std::byte* panel, int64_t columns, const float* x, float* acc);
 
+// out[c * stride + r] = panel[r][c] for all padded columns c and 16 rows r.
+using PanelColumns = void (*)(const std::byte* panel, int64_t columns, float* out, int64_t stride);
+
 struct FormatKernels {
   KernelSet set;
   PanelKernel f32;      // activations as float
   PanelKernel rounded;  // activations rounded to `kind`; the same as f32 where there is none faster
   Activation kind;
   PanelScaleRows scale_rows;
+  PanelColumns columns;
 };
 
 struct Format {

@@ -396,6 +396,20 @@ TEST_P(EveryFormat, rows_are_scaled_and_added_by_column) {
   }
 }
 
+TEST_P(EveryFormat, columns_are_what_unpack_gives) {
+  const int64_t in = several(), stride = 37;
+  const Panel panel(format(), encode(format(), gaussian(kPanelRows * in, 13)), in, {4});
+  for (KernelSet set : available_kernel_sets()) {
+    std::vector<float> out(static_cast<size_t>(panel.columns * stride), -7.0f);
+    kernels_for(format(), set).columns(panel.bytes.data(), panel.columns, out.data(), stride);
+    for (int64_t r = 0; r < kPanelRows; ++r) {
+      const std::vector<float> w = panel.row(r, panel.columns);
+      for (size_t c = 0; c < w.size(); ++c) ASSERT_EQ(out[c * stride + static_cast<size_t>(r)], w[c]) << name(set);
+    }
+    ASSERT_EQ(out[kPanelRows], -7.0f) << name(set) << " wrote past its 16 rows";
+  }
+}
+
 TEST_P(EveryFormat, kernels_survive_any_bytes) {
   const int64_t in = several();
   for (uint32_t seed = 0; seed < 8; ++seed) {

@@ -14,17 +14,16 @@ struct Helpers {
   KernelSet set;
   void (*quantise_row)(const float* x, int64_t in, int64_t columns, CodeBlock* out, float* scale);
   void (*round_row)(const float* x, int64_t in, int64_t columns, uint16_t* out);
-  void (*sum_lanes)(const float* acc, int64_t n, float* y);
 };
 
 constexpr Helpers kHelpers[] = {
 #if defined(__x86_64__)
-    {KernelSet::avx512, avx512::quantise_row, avx512::round_row, avx512::sum_lanes},
-    {KernelSet::avx2, avx2::quantise_row, avx2::round_row, avx2::sum_lanes},
+    {KernelSet::avx512, avx512::quantise_row, avx512::round_row},
+    {KernelSet::avx2, avx2::quantise_row, avx2::round_row},
 #elif defined(__aarch64__)
-    {KernelSet::neon, neon::quantise_row, neon::round_row, neon::sum_lanes},
+    {KernelSet::neon, neon::quantise_row, neon::round_row},
 #endif
-    {KernelSet::scalar, scalar::quantise_row, scalar::round_row, scalar::sum_lanes},
+    {KernelSet::scalar, scalar::quantise_row, scalar::round_row},
 };
 
 const Helpers& helpers_for(KernelSet set) {
@@ -166,19 +165,6 @@ void multiply(Ctx& ctx, std::span<const Product> work) {
         }
       },
       ranges_per_thread(most_rows));
-}
-
-void multiply_transposed(const Ctx& ctx, const Weight& weight, int64_t expert, const float* x, float* y, float* acc) {
-  const FormatKernels& kernels = kernels_for(*weight.format, ctx.device.kernels);
-  const int64_t panel_bytes = weight.format->panel_bytes(weight.padded_in);
-  const std::byte* panel = weight.buffer->host() + weight.offset + expert * weight.panels() * panel_bytes;
-  std::memset(acc, 0, static_cast<size_t>(weight.padded_in) * 16 * 4);
-  for (int64_t p = 0; p < weight.panels(); ++p, panel += panel_bytes) {
-    float lanes[kPanelRows] = {};
-    std::memcpy(lanes, x + p * kPanelRows, static_cast<size_t>(std::min(kPanelRows, weight.out - p * kPanelRows)) * 4);
-    kernels.scale_rows(panel, weight.padded_in, lanes, acc);
-  }
-  helpers_for(ctx.device.kernels).sum_lanes(acc, weight.in, y);
 }
 
 }  // namespace landfall

@@ -39,10 +39,6 @@ void multiply_panels(const Ctx& ctx, const Product& product, int64_t first_panel
 void panel_product(const Ctx& ctx, const Weight& weight, int64_t expert, int64_t panel, const PackedRows& x,
                    int64_t first, int64_t rows, float* y);
 
-// y[0 .. weight.in) = sum over o of x[o] * weight[expert][o]: the transposed product of one row, one thread.
-// acc: padded_in * 16 floats of scratch.
-void multiply_transposed(const Ctx& ctx, const Weight& weight, int64_t expert, const float* x, float* y, float* acc);
-
 // Ranges that a loop over panels hands to each thread: one for few rows, where each thread should read one stream of
 // weights, several for many, where they even out unequal speeds.
 inline int ranges_per_thread(int64_t rows) { return rows <= 32 ? 1 : 8; }

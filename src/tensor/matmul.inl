@@ -49,8 +49,3 @@ inline void round_row(const float* x, int64_t in, int64_t columns, uint16_t* out
   for (; i < in; ++i) out[i] = float_to_bf16(x[i]);
   std::memset(out + i, 0, static_cast<size_t>(columns - i) * 2);
 }
-
-// y[c] = sum of the 16 lanes of acc[c]
-inline void sum_lanes(const float* acc, int64_t n, float* y) {
-  for (int64_t c = 0; c < n; ++c) y[c] = sum(load_f32(acc + 16 * c));
-}

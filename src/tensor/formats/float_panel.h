@@ -95,8 +95,11 @@ constexpr Format make_float_format(std::span<const FormatKernels> kernels) {
 
 }  // namespace landfall
 
-#define LANDFALL_FLOAT_ROW(set, F) \
-  { KernelSet::set, set::float_panel<F>, set::float_panel<F>, Activation::f32, set::float_scale_rows<F> }
+#define LANDFALL_FLOAT_ROW(set, F)                                                                       \
+  {                                                                                                      \
+    KernelSet::set, set::float_panel<F>, set::float_panel<F>, Activation::f32, set::float_scale_rows<F>, \
+        set::float_columns<F>                                                                            \
+  }
 #if defined(__x86_64__)
 #define LANDFALL_FLOAT_KERNELS(F) \
   LANDFALL_FLOAT_ROW(avx512, F), LANDFALL_FLOAT_ROW(avx2, F), LANDFALL_FLOAT_ROW(scalar, F)

@@ -70,6 +70,23 @@ void float_scale_rows(const std::byte* panel, int64_t columns, const float* x, f
   }
 }
 
+template <class F>
+void float_columns(const std::byte* panel, int64_t columns, float* out, int64_t stride) {
+  using P = FloatPanel<F>;
+  for (int64_t column = 0; column < columns; column += P::kUnit, panel += P::kUnitBytes) {
+    F32 scale = set_f32(1.0f);
+    if constexpr (F::kScaled) scale = load_f32(reinterpret_cast<const float*>(panel));
+    const auto* w = reinterpret_cast<const typename F::Stored*>(panel + P::kScaleBytes);
+    for (int64_t c = 0; c < P::kUnit; c += 2, w += 2 * kPanelRows, out += 2 * stride) {
+      F32 even, odd;
+      load_columns<F>(w, even, odd);
+      if constexpr (F::kScaled) even = mul(even, scale), odd = mul(odd, scale);
+      store(out, even);
+      store(out + stride, odd);
+    }
+  }
+}
+
 #if defined(LANDFALL_HAS_BF16_DOT)
 // BF16 panels with activations rounded to bf16: two columns a product, as the processor adds them.
 template <class F, int T>

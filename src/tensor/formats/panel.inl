@@ -176,9 +176,9 @@ void int8_tile(const std::byte* panel, const PackedRows& x, int64_t first, float
   for (int t = 0; t < T; ++t) store(y + t * y_stride, mul(acc[t], set_f32(x.scale[x.place(first + t)])));
 }
 
-// 32 columns of 16 rows as float: out[c * 16 + r].
+// 32 columns of 16 rows as float: out[c * stride + r].
 template <class F>
-inline void unpack_group(const uint8_t* unit, int64_t g, float* out) {
+inline void unpack_group(const uint8_t* unit, int64_t g, float* out, int64_t stride = kPanelRows) {
   using L = PanelLayout<F>;
   I32 line[8];
   load_codes<F>(unit + L::kScaleBytes + g * L::kCodeBytes, line);
@@ -190,7 +190,7 @@ inline void unpack_group(const uint8_t* unit, int64_t g, float* out) {
     const I32 bytes[4] = {line[j], shift_right<8>(line[j]), shift_right<16>(line[j]), shift_right<24>(line[j])};
     for (int i = 0; i < 4; ++i) {
       const F32 code = sub(to_float(bit_and(bytes[i], low_byte)), bias);
-      store(out + (4 * j + i) * 16, add(mul(scale, code), offset));
+      store(out + (4 * j + i) * stride, add(mul(scale, code), offset));
     }
   }
 }
@@ -242,5 +242,14 @@ void panel_scale_rows(const std::byte* panel, int64_t columns, const float* x, f
       unpack_group<F>(unit, g, w);
       for (int c = 0; c < 32; ++c, acc += 16) store(acc, fma(load_f32(w + c * 16), rows, load_f32(acc)));
     }
+  }
+}
+
+template <class F>
+void panel_columns(const std::byte* panel, int64_t columns, float* out, int64_t stride) {
+  using L = PanelLayout<F>;
+  const auto* unit = reinterpret_cast<const uint8_t*>(panel);
+  for (int64_t column = 0; column < columns; column += F::kBlock, unit += L::kUnitBytes) {
+    for (int64_t g = 0; g < L::kGroups32; ++g, out += 32 * stride) unpack_group<F>(unit, g, out, stride);
   }
 }

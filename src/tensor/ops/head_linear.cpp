@@ -1,6 +1,7 @@
 // One linear map per head: y[r][h] = W[h] x[r][h], or Wᵀ. An input without a head axis is shared by all heads.
 #include "tensor/matmul.h"
 #include "tensor/ops/common.h"
+#include "tensor/transposed.h"
 
 namespace landfall {
 extern const Operator k_head_linear;

@@ -6,6 +6,7 @@
 // Which form a run takes is fixed by its request (Run::expanded).
 #include "tensor/attend.h"
 #include "tensor/ops/common.h"
+#include "tensor/transposed.h"
 
 namespace landfall {
 extern const Operator k_latent_attention;
@@ -112,7 +113,15 @@ void run_expanded(Ctx& ctx, const OpCall& c, const Run& run, const Shape& s) {
   ctx.arena.place(key_rope);
   gather_rows(ctx, settings.slot, run.sequence, total, width, 0, s.lora, data<float>(latent));
   gather_rows(ctx, settings.slot, run.sequence, total, width, s.lora, s.rope, data<float>(key_rope));
-  const Tensor nope = keys_of(ctx, c, latent), value = head_linear(ctx, latent, *c.weights[2]);
+  const Tensor value = head_linear(ctx, latent, *c.weights[2]);
+  Tensor nope;
+  if (c.weights[0]) {
+    nope = head_linear(ctx, latent, *c.weights[0]);
+  } else {  // many rows: the matrix is turned once for all of them
+    const int64_t bytes = transposed_bytes(ctx, *c.weights[1]);
+    Buffer memory(ctx.arena.scratch(static_cast<size_t>(bytes)), static_cast<size_t>(bytes));
+    nope = head_linear(ctx, latent, transpose(ctx, *c.weights[1], memory));
+  }
   // In the cache's type, as rows of a plain cache would be.
   const DType type = ctx.kv->type();
   const int64_t unit = size_of(type);
