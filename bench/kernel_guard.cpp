@@ -1,0 +1,156 @@
+// Runs kernels for script/bench --check, which compares them with a baseline: alone, for counting their instructions
+// under callgrind, or in turn with a loop that never changes, for times on a machine whose speed moves.
+//
+//   kernel_guard run SET     each case once inside landfall_guard_region(); prints the names in order
+//   kernel_guard time SET    each case: its time over that of the frozen loop, median of 31 turns; a line of JSON
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "tensor/op_inputs.h"
+#include "tensor/ops.h"
+#include "tensor/probe.h"
+#include "tensor/testing.h"
+
+using namespace landfall;
+
+namespace {
+
+using Call = std::function<void()>;
+
+struct Case {
+  std::string name;
+  std::vector<Run> runs;
+  std::vector<int32_t> cache_widths;  // empty: no cache
+  std::function<Call(Ctx&, OpInputs&)> make;
+};
+
+// Sizes are small enough for callgrind, where an instruction costs fifty, and larger for times.
+std::vector<Case> cases(bool timed) {
+  const int64_t out = timed ? 512 : 64, in = timed ? 2048 : 256;
+  std::vector<Case> all;
+  for (const char* format : {"Q4_0", "Q8_0", "Q4_K", "Q6_K", "Q5_0", "Q2_K", "IQ4_XS", "MXFP4", "BF16", "F16", "F32"}) {
+    for (int32_t rows : {1, 8, 48}) {
+      all.push_back({std::string("linear ") + format + " x" + std::to_string(rows),
+                     {{0, rows, 0, 0, false}},
+                     {},
+                     [=](Ctx& ctx, OpInputs& inputs) -> Call {
+                       const Tensor x = inputs.tensor(ctx, {rows, in});
+                       const Weight& w = inputs.weight(format, 1, out, in);
+                       return [&ctx, x, &w] { (void)linear(ctx, x, w); };
+                     }});
+    }
+  }
+  for (int32_t rows : {1, 32}) {
+    const std::vector<Run> behind = {{0, rows, timed ? 1000 : 130, 0, false}};
+    const std::string suffix = " x" + std::to_string(rows);
+    all.push_back({"attention" + suffix, behind, {256, 256}, [=](Ctx& ctx, OpInputs& inputs) -> Call {
+                     const Tensor q = inputs.tensor(ctx, {rows, 8, 128}), k = inputs.tensor(ctx, {rows, 2, 128}),
+                                  v = inputs.tensor(ctx, {rows, 2, 128});
+                     return [&ctx, q, k, v] { (void)attention(ctx, q, k, v, 0.1f, 0); };
+                   }});
+    all.push_back({"latent_attention" + suffix, behind, {320}, [=](Ctx& ctx, OpInputs& inputs) -> Call {
+                     const Tensor q = inputs.tensor(ctx, {rows, 4, 128}), latent = inputs.tensor(ctx, {rows, 256}),
+                                  rope = inputs.tensor(ctx, {rows, 64});
+                     const Weight &key = inputs.weight("Q8_0", 4, 256, 64), &value = inputs.weight("Q8_0", 4, 64, 256);
+                     return [&ctx, q, latent, rope, &key, &value] {
+                       (void)latent_attention(ctx, q, latent, rope, nullptr, &key, value, 0.1f, 0);
+                     };
+                   }});
+    all.push_back({"experts" + suffix, {{0, rows, 0, 0, false}}, {}, [=](Ctx& ctx, OpInputs& inputs) -> Call {
+                     const Tensor x = inputs.tensor(ctx, {rows, in}), scores = inputs.tensor(ctx, {rows, 8});
+                     const Weight &gate = inputs.weight("Q4_0", 8, out, in), &up = inputs.weight("Q4_0", 8, out, in),
+                                  &down = inputs.weight("Q4_0", 8, in, out);
+                     const Routing routing = router(ctx, scores, nullptr, {.experts_per_row = 2});
+                     return [&ctx, x, routing, &gate, &up, &down] {
+                       (void)experts(ctx, x, routing, {&gate, &up, &down});
+                     };
+                   }});
+    all.push_back({"rms_norm" + suffix, {{0, rows, 0, 0, false}}, {}, [=](Ctx& ctx, OpInputs& inputs) -> Call {
+                     const Tensor x = inputs.tensor(ctx, {rows, in});
+                     const Weight& w = inputs.vector(in, 0.5, 1.5);
+                     return [&ctx, x, &w] { (void)rms_norm(ctx, x, w, 1e-6f); };
+                   }});
+  }
+  return all;
+}
+
+// Makes the case ready and hands the call to `use`, which may call it many times.
+void with_case(const Case& c, KernelSet set, const std::function<void(const Call&)>& use) {
+  const TestBatch batch(c.runs);
+  ThreadPool pool(1);
+  Arena arena;
+  RunReader reader;
+  OpInputs inputs(7);
+  TestCache cache(DType::bf16, c.cache_widths, c.runs[0].past + c.runs[0].count);
+  Ctx ctx = make_ctx(reader, {set, false}, pool, arena, batch.batch(), c.cache_widths.empty() ? nullptr : &cache);
+  const Call call = c.make(ctx, inputs);
+  use([&] {
+    const Arena::Mark mark = arena.mark();
+    call();
+    arena.rewind(mark);
+  });
+}
+
+double median(std::vector<double> values) {
+  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
+  return values[values.size() / 2];
+}
+
+// Of the case over the frozen loop, both some milliseconds long.
+double relative_time(const Call& call, KernelSet set) {
+  constexpr int kTurns = 31;
+  Env& env = Env::real();
+  auto seconds = [&](auto&& work) {
+    const double start = env.seconds();
+    work();
+    return env.seconds() - start;
+  };
+  const PeakLoop loop = peak_loop(set, Activation::f32);
+  auto frozen = [&] { loop.run(300'000); };
+  call();
+  const double once = std::max(1e-7, std::min({seconds(call), seconds(call), seconds(call)}));
+  const int times = std::max(1, static_cast<int>(1e-3 / once));
+  std::vector<double> ratios;
+  for (int turn = 0; turn < kTurns; ++turn) {
+    const double before = seconds(frozen);
+    const double taken = seconds([&] {
+      for (int i = 0; i < times; ++i) call();
+    });
+    ratios.push_back(taken / times / (before + seconds(frozen)));
+  }
+  return median(ratios);
+}
+
+}  // namespace
+
+// callgrind collects between entering and leaving this function, by its name.
+extern "C" __attribute__((noinline)) void landfall_guard_region(const Call* call) {
+  (*call)();
+  asm volatile("" ::: "memory");
+}
+
+int main(int argc, char** argv) {
+  const std::string mode = argc > 1 ? argv[1] : "", wanted = argc > 2 ? argv[2] : "";
+  for (KernelSet set : available_kernel_sets()) {
+    if (name(set) != wanted || (mode != "run" && mode != "time")) continue;
+    for (const Case& c : cases(mode == "time")) {
+      with_case(c, set, [&](const Call& call) {
+        call();  // whatever is done once only
+        if (mode == "run") {
+          landfall_guard_region(&call);
+          std::printf("%s\n", c.name.c_str());
+        } else {
+          std::printf("{\"name\": \"%s\", \"ratio\": %.6g}\n", c.name.c_str(), relative_time(call, set));
+        }
+        std::fflush(stdout);
+      });
+    }
+    return 0;
+  }
+  std::fprintf(stderr, "usage: kernel_guard run|time SET, a set that this processor has\n");
+  return 2;
+}
