@@ -122,7 +122,24 @@ class RealEnv : public Env {
     if (!S_ISREG(info.st_mode)) return Status(Code::invalid_argument, "'" + path + "' is not a regular file");
     const size_t size = static_cast<size_t>(info.st_size);
     if (size == 0) return std::unique_ptr<MappedFile>(new RealMappedFile(nullptr, 0));
-    void* data = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0);
+    // A large file begins at a multiple of 2 MiB, so that the system may map it in pages of that size: room is taken
+    // for one such page more, and what the file leaves free is given back.
+    constexpr size_t kHuge = size_t{2} << 20;
+    void* data;
+    if (size < kHuge) {
+      data = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0);
+    } else {
+      void* room = ::mmap(nullptr, size + kHuge, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+      if (room == MAP_FAILED) return errno_status("map", path, errno);
+      const auto begin = reinterpret_cast<uintptr_t>(room), aligned = (begin + kHuge - 1) / kHuge * kHuge;
+      const uintptr_t end = (aligned + size + 4095) / 4096 * 4096;
+      data = ::mmap(reinterpret_cast<void*>(aligned), size, PROT_READ, MAP_SHARED | MAP_FIXED, fd.get(), 0);
+      const int failure = errno;
+      if (aligned > begin) ::munmap(room, aligned - begin);
+      if (data == MAP_FAILED) ::munmap(reinterpret_cast<void*>(aligned), end - aligned);
+      if (begin + size + kHuge > end) ::munmap(reinterpret_cast<void*>(end), begin + size + kHuge - end);
+      errno = failure;
+    }
     if (data == MAP_FAILED) return errno_status("map", path, errno);
     return std::unique_ptr<MappedFile>(new RealMappedFile(static_cast<const std::byte*>(data), size));
   }

@@ -14,6 +14,7 @@ Result<EngineOptions> engine_options(const Arguments& arguments) {
                                               " is not possible; give a number of positions, for example 4096");
   }
   if (options.threads < 0) return Status(Code::invalid_argument, "--threads must be 1 or more");
+  options.copy_weights = arguments.has("huge-pages");
   LANDFALL_ASSIGN(options.device.kernels, chosen_kernel_set());
   return options;
 }

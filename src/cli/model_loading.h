@@ -12,6 +12,9 @@ namespace landfall {
 // --context, --threads, --file-template as flags, and their values.
 inline constexpr Flag kContextFlag = {"context", Flag::Kind::integer, "positions a conversation may hold",
                                       "the model's own, or what memory holds"};
+inline constexpr Flag kHugePagesFlag = {
+    "huge-pages", Flag::Kind::toggle,
+    "copy a packed model into 2 MiB pages, where the system maps files in small ones; it starts later for that"};
 inline constexpr Flag kThreadsFlag = {"threads", Flag::Kind::integer, "processor threads", "all"};
 Result<EngineOptions> engine_options(const Arguments& arguments);
 

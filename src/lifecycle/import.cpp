@@ -3,9 +3,12 @@
 #include <cctype>
 #include <filesystem>
 
+#include "base/thread_pool.h"
 #include "lifecycle/digest.h"
 #include "lifecycle/store.h"
 #include "lifecycle/summary.h"
+#include "model/model.h"
+#include "model/packed.h"
 
 namespace landfall {
 namespace {
@@ -58,6 +61,37 @@ Status copy_file(Env& env, const std::string& from, const std::string& to, Store
   return target->sync();
 }
 
+// Loads the model and writes it packed. Half of the work that is told is reading, half writing.
+Status pack_file(Env& env, const ModelSource& source, const std::string& to, StoredFile& file, const Watch& watch) {
+  LANDFALL_ASSIGN(Model model, describe_model(source));
+  const uint64_t total = 2 * static_cast<uint64_t>(model.memory_bytes());
+  const auto available = static_cast<int64_t>(std::min<uint64_t>(env.available_memory(), INT64_MAX));
+  if (model.memory_bytes() > available) {
+    return Status(Code::resource_exhausted, "packing holds all " + size_text(total / 2) + " of weights, but only " +
+                                                size_text(static_cast<uint64_t>(available)) +
+                                                " of memory are available; close other programs");
+  }
+  ThreadPool pool(usable_cpus());
+  LANDFALL_TRY(load_weights(
+      source, pool,
+      [&](uint64_t done, uint64_t) {
+        watch.at(done, total);
+        return !watch.stop();
+      },
+      model));
+  LANDFALL_ASSIGN(const auto target, env.open_output(to, false));
+  Digest digest;
+  LANDFALL_TRY(write_packed(source, model, [&](std::span<const std::byte> piece) -> Status {
+    if (watch.stop()) return Status(Code::cancelled, "importing was stopped");
+    digest.update(piece);
+    file.size += piece.size();
+    watch.at(std::min(total, total / 2 + file.size), total);
+    return target->append(piece);
+  }));
+  file.sha256 = digest.hex();
+  return target->sync();
+}
+
 }  // namespace
 
 Result<StoredModel> Store::import_model(const std::string& path, const ImportOptions& options, const Watch& watch) {
@@ -76,7 +110,12 @@ Result<StoredModel> Store::import_model(const std::string& path, const ImportOpt
   const std::string first = source.files.empty() ? source.path : source.files[0];
   const std::string folder(source.kind == ModelSource::Kind::hugging_face ? std::string_view(source.path)
                                                                           : folder_of(first));
-  if (source.kind == ModelSource::Kind::gguf) model.entry = file_name(first);
+  if (options.pack && (options.link || !source.packed.empty())) {
+    return Status(Code::invalid_argument, options.link ? "--pack makes a file of its own, so it cannot leave the files "
+                                                         "where they are: give --pack or --link, not both"
+                                                       : "'" + path + "' is packed already; import it as it is");
+  }
+  if (source.kind == ModelSource::Kind::gguf || !source.packed.empty()) model.entry = file_name(first);
   for (const std::string& file : source.files) model.files.push_back({std::string(file_name(file)), 0, ""});
   if (source.kind == ModelSource::Kind::hugging_face) {
     for (const std::string_view companion : kCompanions) {
@@ -96,6 +135,16 @@ Result<StoredModel> Store::import_model(const std::string& path, const ImportOpt
   LANDFALL_TRY(remove_tree(env_, staging));
   LANDFALL_TRY(env_.make_directories(staging));
   Status done = [&]() -> Status {
+    if (options.pack) {
+      LANDFALL_ASSIGN(const Model described, describe_model(source));
+      LANDFALL_TRY(check_space(model.name, packed_bytes(described)));
+      model.entry = std::string(file_name(model.name)) + ".landfall";
+      std::replace(model.entry.begin(), model.entry.end(), ':', '-');
+      StoredFile packed{model.entry, 0, ""};
+      LANDFALL_TRY(pack_file(env_, source, join_path(staging, model.entry), packed, watch));
+      model.files = {packed};
+      return commit(model);
+    }
     if (!options.link) LANDFALL_TRY(check_space(model.name, total));
     uint64_t before = 0;
     for (StoredFile& file : model.files) {

@@ -81,6 +81,7 @@ class Store {
   struct ImportOptions {
     std::string name;  // empty: made from the path
     bool link = false;
+    bool pack = false;  // one file with the weights as kernels want them (model/packed.h)
   };
   // A GGUF file (any part of a split one), a safetensors file or a folder, which must open as a model.
   Result<StoredModel> import_model(const std::string& path, const ImportOptions& options, const Watch& watch);

@@ -23,7 +23,9 @@ class StoreTest : public ::testing::Test {
  protected:
   StoreTest() : source(write_golden_model(read_golden("llama_tied"), Json())), store(env, folder.path + "/models") {}
   ~StoreTest() override { (void)remove_tree(env, source).ok(); }
-  Result<StoredModel> import(const std::string& name) { return store.import_model(source, {name, false}, watch); }
+  Result<StoredModel> import(const std::string& name, bool pack = false) {
+    return store.import_model(source, {.name = name, .pack = pack}, watch);
+  }
   std::vector<std::string> names() {
     std::vector<std::string> out;
     const auto models = store.list();
@@ -196,6 +198,25 @@ TEST(Program, GivesOutputAndExitCode) {
   EXPECT_EQ(run_program({{"/nonexistent/program"}, {}, {}, {}}).status().code(), Code::not_found);
   EXPECT_EQ(run_program({{"sh", "-c", "kill -9 $$"}, {}, {}, {}})->exit_code, 137);
   EXPECT_EQ(run_program({{"sleep", "60"}, {}, {}, [] { return true; }}).status().code(), Code::cancelled);
+}
+
+TEST_F(StoreTest, APackedModelIsOneFileThatOpensAndIsVerified) {
+  const auto model = import("packed", true);
+  ASSERT_TRUE(model.ok()) << model.status().message();
+  EXPECT_EQ(model->files.size(), 1u);
+  EXPECT_EQ(model->entry, "packed.landfall");
+  EXPECT_EQ(model->architecture, "llama");
+  const auto faults = store.verify(*model, watch);
+  ASSERT_TRUE(faults.ok()) << faults.status().message();
+  EXPECT_TRUE(faults->empty());
+  const auto summary = summarize(env, model->path());
+  ASSERT_TRUE(summary.ok()) << summary.status().message();
+  // It is packed already, and a link has no file of its own.
+  EXPECT_EQ(store.import_model(model->path(), {.name = "again", .pack = true}, watch).status().code(),
+            Code::invalid_argument);
+  EXPECT_EQ(store.import_model(source, {.name = "again", .link = true, .pack = true}, watch).status().code(),
+            Code::invalid_argument);
+  EXPECT_EQ(names(), std::vector<std::string>{"packed"});
 }
 
 }  // namespace

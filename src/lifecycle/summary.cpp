@@ -20,7 +20,8 @@ std::vector<FormatShare> formats_of(const ModelSource& source) {
     if (it == out.end()) it = out.insert(out.end(), FormatShare{tensor.type_name});
     it->tensors += 1;
     it->weights += tensor.rows() * tensor.columns();
-    it->bytes += tensor.data.size() + tensor.scales.size();
+    it->bytes += tensor.data.empty() && tensor.format ? static_cast<size_t>(tensor.rows() * tensor.row_bytes())
+                                                      : tensor.data.size() + tensor.scales.size();
   }
   std::stable_sort(out.begin(), out.end(),
                    [](const FormatShare& a, const FormatShare& b) { return a.bytes > b.bytes; });
@@ -46,8 +47,7 @@ std::string licence_of(Env& env, const ModelSource& source) {
   if (source.kind == ModelSource::Kind::gguf) {
     if (const std::string& licence = source.config["general.license"].string(); !licence.empty()) return licence;
   }
-  const std::string folder(source.kind == ModelSource::Kind::gguf ? folder_of(source.path)
-                                                                  : std::string_view(source.path));
+  const std::string folder(env.is_directory(source.path) ? std::string_view(source.path) : folder_of(source.path));
   if (const std::string readme = join_path(folder, "README.md"); env.exists(readme)) {
     if (auto text = env.read(readme, 16 << 20); text.ok()) {
       if (std::string licence = licence_in_front_matter(*text); !licence.empty()) return licence;

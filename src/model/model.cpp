@@ -1,5 +1,7 @@
 #include "model/model.h"
 
+#include <sys/mman.h>
+
 #include <atomic>
 #include <cstring>
 #include <mutex>
@@ -172,14 +174,70 @@ Result<Model> describe_model(const ModelSource& source) {
   return model;
 }
 
+int64_t Model::memory_bytes() const {
+  return weights_.empty() ? 0 : weights_.back().offset + landfall::weight_bytes(weights_.back());
+}
+
+std::span<const std::byte> Model::memory() const { return {memory_->host(), static_cast<size_t>(memory_bytes())}; }
+
+namespace {
+
+// Pieces of a packed file that are mapped, or copied, by one thread at a time.
+constexpr int64_t kPiece = int64_t{64} << 20;
+
+// The mapped weights as the model's memory: large pages are asked for, and the mapping is filled in by all threads, so
+// that the first answer does not do it page by page.
+std::shared_ptr<Buffer> use_mapped(const ModelSource& source, ThreadPool& pool) {
+  auto* begin = const_cast<std::byte*>(source.packed.data());
+  const auto size = static_cast<int64_t>(source.packed.size());
+  ::madvise(begin, source.packed.size(), MADV_HUGEPAGE);
+  pool.parallel_for((size + kPiece - 1) / kPiece, 1, [&](int64_t first, int64_t last, int) {
+    for (int64_t piece = first; piece < last; ++piece) {
+#if defined(MADV_POPULATE_READ)
+      ::madvise(begin + piece * kPiece, static_cast<size_t>(std::min(kPiece, size - piece * kPiece)),
+                MADV_POPULATE_READ);  // where the system does not know this, pages come as they are touched
+#endif
+    }
+  });
+  return {new Buffer(begin, source.packed.size()), [keep = source.mappings()](Buffer* b) { delete b; }};
+}
+
+}  // namespace
+
 Status load_weights(const ModelSource& source, ThreadPool& pool,
-                    const std::function<bool(uint64_t, uint64_t)>& progress, Model& model) {
-  const int64_t total =
-      model.weights_.empty() ? 0 : model.weights_.back().offset + landfall::weight_bytes(model.weights_.back());
+                    const std::function<bool(uint64_t, uint64_t)>& progress, Model& model, bool copy) {
+  const int64_t total = model.memory_bytes();
+  if (!source.packed.empty()) {
+    if (total != static_cast<int64_t>(source.packed.size())) {
+      return Status(Code::data_loss, "'" + source.path + "' holds " + std::to_string(source.packed.size()) +
+                                         " bytes of weights, but its shapes need " + std::to_string(total) +
+                                         "; pack the original again with 'landfall import --pack'");
+    }
+    if (!copy) {
+      model.memory_ = use_mapped(source, pool);
+      for (Weight& w : model.weights_) w.buffer = model.memory_.get();
+      return {};
+    }
+  }
   model.memory_ = Buffer::allocate(static_cast<size_t>(total));
   if (!model.memory_) {
     return Status(Code::resource_exhausted,
                   "cannot reserve " + std::to_string(total) + " bytes of memory for the weights");
+  }
+  if (!source.packed.empty()) {
+    for (int64_t at = 0; at < total; at += kPiece) {
+      pool.parallel_for(std::min(kPiece, total - at), int64_t{2} << 20, [&](int64_t begin, int64_t end, int) {
+        std::memcpy(model.memory_->host() + at + begin, source.packed.data() + at + begin,
+                    static_cast<size_t>(end - begin));
+      });
+      // What is copied need not stay in our memory twice.
+      ::madvise(const_cast<std::byte*>(source.packed.data()) + at, static_cast<size_t>(std::min(kPiece, total - at)),
+                MADV_DONTNEED);
+      if (progress && !progress(static_cast<uint64_t>(std::min(total, at + kPiece)), static_cast<uint64_t>(total)))
+        return Status(Code::cancelled, "loading was stopped");
+    }
+    for (Weight& w : model.weights_) w.buffer = model.memory_.get();
+    return {};
   }
   std::mutex mutex;
   Status failure;

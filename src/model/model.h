@@ -30,12 +30,15 @@ class Model {
   int64_t parameters() const;         // numbers in all weights
   int64_t active_parameters() const;  // of those, read for one token
   int64_t weight_bytes() const;       // as they lie in memory
+  // All weights in one piece, and its size before they are loaded.
+  std::span<const std::byte> memory() const;
+  int64_t memory_bytes() const;
   const std::vector<std::string>& notes() const { return notes_; }
 
  private:
   friend Result<Model> describe_model(const ModelSource& source);
   friend Status load_weights(const ModelSource& source, ThreadPool& pool,
-                             const std::function<bool(uint64_t, uint64_t)>& progress, Model& model);
+                             const std::function<bool(uint64_t, uint64_t)>& progress, Model& model, bool copy);
   const Architecture* architecture_ = nullptr;
   Config config_;
   std::vector<Weight> weights_;
@@ -49,9 +52,11 @@ class Model {
 // memory sizes known. Nothing large is read.
 Result<Model> describe_model(const ModelSource& source);
 
-// Reads and repacks the weights. progress(bytes done, bytes of all) is called now and then; returning false cancels.
+// Reads and repacks the weights; those of a packed file are used where they are mapped, or copied into memory of our
+// own with 2 MiB pages where `copy` says so. progress(bytes done, bytes of all) is called now and then; returning false
+// cancels.
 Status load_weights(const ModelSource& source, ThreadPool& pool,
-                    const std::function<bool(uint64_t, uint64_t)>& progress, Model& model);
+                    const std::function<bool(uint64_t, uint64_t)>& progress, Model& model, bool copy = false);
 
 // One forward pass: embed, layers, head -> logits [wanted rows, vocab] in the arena. When the reader does not keep
 // outputs, the arena is reset after each layer and only the state between layers survives.

@@ -1,5 +1,7 @@
 #include "model/source.h"
 
+#include "model/packed.h"
+
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -23,6 +25,7 @@ std::string FileTensor::shape_text() const {
 int64_t FileTensor::row_bytes() const { return (columns() + format->block - 1) / format->block * format->block_bytes; }
 
 Result<const std::byte*> FileTensor::read_row(int64_t row, std::vector<std::byte>& scratch) const {
+  if (data.empty()) return Status(Code::failed_precondition, "a packed file keeps no rows of tensor '" + name + "'");
   if (scales.empty()) return data.data() + row * row_bytes();
   // One float scale and 128 codes per block; the last block is filled up with zeros.
   const int64_t in = columns(), blocks = (in + 127) / 128;
@@ -120,7 +123,8 @@ Result<ModelSource> ModelSource::open(Env& env, const std::string& path) {
     LANDFALL_TRY(read_hugging_face(env, std::string(folder_of(path)), out));
     return out;
   }
-  LANDFALL_TRY(read_gguf(env, path, out));
+  LANDFALL_ASSIGN(const auto file, env.map(path));
+  LANDFALL_TRY(is_packed(file->bytes()) ? read_packed(env, path, out) : read_gguf(env, path, out));
   return out;
 }
 

@@ -1,6 +1,7 @@
 // What a model's files say before anything is loaded: configuration, tokenizer and a directory of tensors that point
-// into mapped files. Reads GGUF (one file or split) and Hugging Face folders (config.json, safetensors, sharded or
-// not). Every extent, count and product is checked against the bytes that are there. Immutable after open().
+// into mapped files. Reads GGUF (one file or split), Hugging Face folders (config.json, safetensors, sharded or not)
+// and what Landfall has packed from either (model/packed.h). Every extent, count and product is checked against the
+// bytes that are there. Immutable after open().
 #pragma once
 
 #include <memory>
@@ -20,10 +21,10 @@ namespace landfall {
 
 struct FileTensor {
   std::string name;
-  std::string type_name;           // as the file calls it
-  const Format* format = nullptr;  // null: a type that Landfall does not read
-  std::vector<int64_t> shape;      // slowest first
-  std::span<const std::byte> data;
+  std::string type_name;            // as the file calls it
+  const Format* format = nullptr;   // null: a type that Landfall does not read
+  std::vector<int64_t> shape;       // slowest first
+  std::span<const std::byte> data;  // empty in a packed file
   // F8_E4M3 only: [ceil(rows / 128), ceil(columns / 128)] scales, in F32 or as exponents alone (ue8m0: 2^(byte - 127)).
   std::span<const std::byte> scales;
   bool exponent_scales = false;
@@ -58,8 +59,14 @@ class ModelSource {
   std::string tokenizer_problem;  // why there is no tokenizer, when there is none
   std::vector<std::string> notes;
 
+  // A packed file's weights as kernels want them; tensors have no data then.
+  std::span<const std::byte> packed;
+
   const FileTensor* find(const std::string& name) const;
   const std::vector<FileTensor>& tensors() const { return tensors_; }
+
+  // What keeps the mapped files in memory, for those who go on using them.
+  const std::vector<std::shared_ptr<MappedFile>>& mappings() const { return mappings_; }
 
   // Lets the system drop the pages of this tensor's data from our memory; they are read again if needed.
   void release(const FileTensor& tensor) const;
@@ -67,6 +74,9 @@ class ModelSource {
  private:
   friend Status read_gguf(Env& env, const std::string& path, ModelSource& out);
   friend Status read_hugging_face(Env& env, const std::string& path, ModelSource& out);
+  friend Status read_packed(Env& env, const std::string& path, ModelSource& out);
+  Status set_packed(std::shared_ptr<MappedFile> file, std::span<const std::byte> weights,
+                    std::vector<FileTensor> tensors);
   Status add(FileTensor tensor);
 
   std::vector<std::shared_ptr<MappedFile>> mappings_;

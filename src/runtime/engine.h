@@ -27,7 +27,8 @@ struct EngineOptions {
   int64_t cache_positions = 0;  // positions in all sequences together; 0: one context
   int64_t batch = 512;          // rows of one step at most
   DType cache_type = DType::bf16;
-  Device device;  // kernel set, exact
+  bool copy_weights = false;  // of a packed file: into memory with 2 MiB pages, instead of using it as it is mapped
+  Device device;              // kernel set, exact
 };
 
 // What a model needs, by part, before anything is loaded. Bytes.

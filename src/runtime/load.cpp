@@ -47,7 +47,7 @@ Result<Loaded> load(Env& env, const std::string& path, EngineOptions options, in
     out.memory = estimate_memory(model, options, available);
   }
   ThreadPool pool(options.threads);
-  LANDFALL_TRY(load_weights(out.source, pool, progress, model));
+  LANDFALL_TRY(load_weights(out.source, pool, progress, model, options.copy_weights));
   out.model = std::make_shared<const Model>(std::move(model));
   out.options = options;
   out.seconds = env.seconds() - start;

@@ -27,6 +27,7 @@ constexpr Flag kFlags[] = {
     {.name = "operators", .kind = Flag::Kind::toggle, .help = "where the time goes, against the machine's limits"},
     {.name = "timeline", .help = "write a time line of the steps to this file, for chrome://tracing or Perfetto"},
     kThreadsFlag,
+    kHugePagesFlag,
     {.name = "random", .help = "write a file of random weights of this model's true shape, instead of measuring"},
     {.name = "write", .help = "the file to write"},
     {.name = "type", .help = "its number format, for example Q4_0, Q4_K_M or BF16", .otherwise = "Q4_0"},

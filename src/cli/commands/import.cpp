@@ -14,6 +14,9 @@ constexpr Flag kFlags[] = {
      .required = true},
     {.name = "name", .help = "what to call it", .otherwise = "the name of the file or folder"},
     {.name = "link", .kind = Flag::Kind::toggle, .help = "leave the files where they are and only remember them"},
+    {.name = "pack",
+     .kind = Flag::Kind::toggle,
+     .help = "write the weights as the kernels want them, so that the model starts at once and memory holds one copy"},
 };
 
 Status run(CommandContext& context) {
@@ -23,7 +26,9 @@ Status run(CommandContext& context) {
   {
     LongWork work(context.env, "importing " + path);
     LANDFALL_ASSIGN(
-        model, store.import_model(path, {context.arguments.text("name"), context.arguments.has("link")}, work.watch));
+        model, store.import_model(
+                   path, {context.arguments.text("name"), context.arguments.has("link"), context.arguments.has("pack")},
+                   work.watch));
   }
   if (context.json) {
     std::printf("%s\n", Json()
@@ -49,7 +54,8 @@ const Command k_import = {
     .help = "put a model from this machine's files into the store",
     .example =
         "landfall import ~/Downloads/DeepSeek-R1-Distill-Qwen-1.5B-Q4_K_M.gguf --name r1-small\n"
-        "landfall import /data/deepseek-llm-7b-chat --link",
+        "landfall import /data/deepseek-llm-7b-chat --link\n"
+        "landfall import v2-lite.Q4_0.gguf --pack --name v2-lite",
     .flags = kFlags,
     .has_json = true,
     .run = run,

@@ -20,6 +20,7 @@ constexpr Flag kFlags[] = {
     {.name = "pieces", .kind = Flag::Kind::integer, .help = "stop after this many", .otherwise = "all"},
     {.name = "exact", .kind = Flag::Kind::toggle, .help = "keep activations and cache in 32-bit floats (slower)"},
     kThreadsFlag,
+    kHugePagesFlag,
 };
 
 double log_probability(std::span<const float> logits, int32_t token) {

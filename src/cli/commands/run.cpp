@@ -50,6 +50,7 @@ constexpr Flag kFlags[] = {
      .help = "use the chat template of the file even for DeepSeek models"},
     kContextFlag,
     kThreadsFlag,
+    kHugePagesFlag,
     {.name = "verbose", .kind = Flag::Kind::toggle, .help = "print load, prefill and decode rates"},
 };
 

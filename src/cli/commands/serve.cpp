@@ -24,6 +24,7 @@ constexpr Flag kFlags[] = {
      .otherwise = "4"},
     kContextFlag,
     kThreadsFlag,
+    kHugePagesFlag,
     {.name = "file-template",
      .kind = Flag::Kind::toggle,
      .help = "use the chat template of the file even for DeepSeek models"},
