@@ -1,6 +1,7 @@
 // What this processor can do, and which kernel set Landfall uses on it. Read once; safe from any thread.
 #pragma once
 
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,16 @@ enum class KernelSet : uint8_t {
 };
 
 std::string_view name(KernelSet set);
+
+// Of a table with a row for each kernel set that is compiled, the most demanding first, the row for `set`; the
+// reference set is answered by the plainest.
+template <class Rows>
+const auto& row_for(const Rows& rows, KernelSet set) {
+  for (const auto& row : rows) {
+    if (row.set <= set) return row;
+  }
+  return *(std::end(rows) - 1);
+}
 
 // The sets this processor can run, reference excluded, plainest first.
 std::vector<KernelSet> available_kernel_sets();

@@ -48,13 +48,6 @@ constexpr Kernels kKernels[] = {
 #endif
     LANDFALL_ATTEND_ROW(scalar)};
 
-const Kernels& kernels_of(KernelSet set) {
-  for (const Kernels& k : kKernels) {
-    if (k.set <= set) return k;
-  }
-  return kKernels[std::size(kKernels) - 1];
-}
-
 // One panel of one job, and where its blocks' own results go when the threads share them.
 struct Task {
   const AttendJob* job;
@@ -92,7 +85,7 @@ void clear(const LanePanel& panel, int64_t width) {
 }  // namespace
 
 void attend(Ctx& ctx, std::span<const AttendJob> jobs) {
-  const Kernels& kernels = kernels_of(ctx.device.kernels);
+  const Kernels& kernels = row_for(kKernels, ctx.device.kernels);
   const Arena::Mark mark = ctx.arena.mark();
   int64_t count = 0, scratch_floats = 0, widest = 0;
   for (const AttendJob& job : jobs) {
@@ -192,7 +185,7 @@ CachedRows in_blocks(Ctx& ctx, const std::byte* rows, int64_t count, int64_t row
 }
 
 void store_as(const Ctx& ctx, DType type, const float* from, int64_t n, std::byte* to) {
-  kernels_of(ctx.device.kernels).store_numbers(type, from, n, to);
+  row_for(kKernels, ctx.device.kernels).store_numbers(type, from, n, to);
 }
 
 void append_rows(Ctx& ctx, int slot, const Run& run, const float* rows, int64_t stride, int64_t width, int64_t column,

@@ -7,10 +7,7 @@ inline void store_numbers(DType type, const float* x, int64_t n, std::byte* y) {
     std::memcpy(y, x, static_cast<size_t>(n) * 4);
     return;
   }
-  auto* halves = reinterpret_cast<uint16_t*>(y);
-  int64_t i = 0;
-  for (; i + 16 <= n; i += 16) store_bf16(halves + i, load_f32(x + i));
-  for (; i < n; ++i) halves[i] = float_to_bf16(x[i]);
+  to_bf16(x, n, reinterpret_cast<uint16_t*>(y));
 }
 
 // Rows of a block as float: the rows themselves, or widened into `wide`. Sets the stride between them, in floats.

@@ -27,11 +27,6 @@ const Format* format_by_gguf_type(int64_t type) {
   return nullptr;
 }
 
-const FormatKernels& kernels_for(const Format& format, KernelSet set) {
-  for (const FormatKernels& row : format.kernels) {
-    if (row.set <= set) return row;
-  }
-  return format.kernels.back();  // `reference` is answered by the plainest
-}
+const FormatKernels& kernels_for(const Format& format, KernelSet set) { return row_for(format.kernels, set); }
 
 }  // namespace landfall

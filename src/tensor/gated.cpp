@@ -26,13 +26,6 @@ constexpr Helpers kHelpers[] = {
     {KernelSet::scalar, scalar::activate, scalar::add_weighted},
 };
 
-const Helpers& helpers_for(KernelSet set) {
-  for (const Helpers& h : kHelpers) {
-    if (h.set <= set) return h;
-  }
-  return kHelpers[std::size(kHelpers) - 1];
-}
-
 // Rows that a panel's results are kept for in between: they stay in the first-level cache.
 constexpr int64_t kBlock = 96;
 
@@ -40,7 +33,7 @@ constexpr int64_t kBlock = 96;
 
 void multiply_gated(Ctx& ctx, const Tensor& x, std::span<const GatedRows> work, const int32_t* row, const float* weight,
                     const Tensor& out) {
-  const Helpers& helpers = helpers_for(ctx.device.kernels);
+  const Helpers& helpers = row_for(kHelpers, ctx.device.kernels);
   const Arena::Mark mark = ctx.arena.mark();
   int64_t panels = 0, most_rows = 0, middle_floats = 0;
   for (const GatedRows& g : work) {

@@ -26,13 +26,6 @@ constexpr Helpers kHelpers[] = {
     {KernelSet::scalar, scalar::quantise_row, scalar::round_row},
 };
 
-const Helpers& helpers_for(KernelSet set) {
-  for (const Helpers& h : kHelpers) {
-    if (h.set <= set) return h;
-  }
-  return kHelpers[std::size(kHelpers) - 1];
-}
-
 Activation packing(const Ctx& ctx, const Weight& weight) {
   return ctx.device.exact ? Activation::f32 : kernels_for(*weight.format, ctx.device.kernels).kind;
 }
@@ -60,7 +53,7 @@ PackedRows pack(Ctx& ctx, const Weight& weight, int64_t count, Row&& row) {
   auto* scale = reinterpret_cast<float*>(ctx.arena.scratch(static_cast<size_t>(count) * 4));
   out.data = data;
   out.scale = scale;
-  const Helpers& helpers = helpers_for(ctx.device.kernels);
+  const Helpers& helpers = row_for(kHelpers, ctx.device.kernels);
   const int64_t in = weight.in, columns = weight.padded_in;
   // A few rows are sooner rounded here than handed out.
   const int64_t grain = std::max<int64_t>(1, 8192 / std::max<int64_t>(columns, 1));
@@ -117,14 +110,7 @@ Panels panels_of(const Ctx& ctx, const Weight& w, int64_t expert, const PackedRo
           w.buffer->host() + w.offset + expert * w.panels() * bytes};
 }
 
-}  // namespace
-
-void panel_product(const Ctx& ctx, const Weight& weight, int64_t expert, int64_t panel, const PackedRows& x,
-                   int64_t first, int64_t rows, float* y) {
-  const Panels panels = panels_of(ctx, weight, expert, x);
-  panels.kernel(panels.first + panel * panels.bytes, x, first, rows, y, kPanelRows);
-}
-
+// Panels [first_panel, last_panel) of one product, on the calling thread. Outputs past weight.out are not written.
 void multiply_panels(const Ctx& ctx, const Product& product, int64_t first_panel, int64_t last_panel) {
   const PackedRows& x = *product.x;
   const Panels panels = panels_of(ctx, *product.weight, product.expert, x);
@@ -146,6 +132,14 @@ void multiply_panels(const Ctx& ctx, const Product& product, int64_t first_panel
       }
     }
   }
+}
+
+}  // namespace
+
+void panel_product(const Ctx& ctx, const Weight& weight, int64_t expert, int64_t panel, const PackedRows& x,
+                   int64_t first, int64_t rows, float* y) {
+  const Panels panels = panels_of(ctx, weight, expert, x);
+  panels.kernel(panels.first + panel * panels.bytes, x, first, rows, y, kPanelRows);
 }
 
 void multiply(Ctx& ctx, std::span<const Product> work) {

@@ -32,9 +32,6 @@ struct Product {
 // All products as one queue of panels over the threads.
 void multiply(Ctx& ctx, std::span<const Product> work);
 
-// Panels [first_panel, last_panel) of one product, on the calling thread. Outputs past weight.out are not written.
-void multiply_panels(const Ctx& ctx, const Product& product, int64_t first_panel, int64_t last_panel);
-
 // y[i * 16 + lane] = row (first + i) times output 16 * panel + lane; lanes past weight.out are zero.
 void panel_product(const Ctx& ctx, const Weight& weight, int64_t expert, int64_t panel, const PackedRows& x,
                    int64_t first, int64_t rows, float* y);

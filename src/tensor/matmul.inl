@@ -44,8 +44,6 @@ inline void quantise_row(const float* x, int64_t in, int64_t columns, CodeBlock*
 
 // Rows to bf16, to nearest even, padded with zeros.
 inline void round_row(const float* x, int64_t in, int64_t columns, uint16_t* out) {
-  int64_t i = 0;
-  for (; i + 16 <= in; i += 16) store_bf16(out + i, load_f32(x + i));
-  for (; i < in; ++i) out[i] = float_to_bf16(x[i]);
-  std::memset(out + i, 0, static_cast<size_t>(columns - i) * 2);
+  to_bf16(x, in, out);
+  std::memset(out + in, 0, static_cast<size_t>(columns - in) * 2);
 }

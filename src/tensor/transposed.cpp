@@ -19,25 +19,18 @@ namespace {
 struct Helpers {
   KernelSet set;
   void (*sum_lanes)(const float* acc, int64_t n, float* y);
-  void (*round_row)(const float* x, int64_t n, uint16_t* y);
+  void (*to_bf16)(const float* x, int64_t n, uint16_t* y);
 };
 
 constexpr Helpers kHelpers[] = {
 #if defined(__x86_64__)
-    {KernelSet::avx512, avx512::sum_lanes, avx512::round_row},
-    {KernelSet::avx2, avx2::sum_lanes, avx2::round_row},
+    {KernelSet::avx512, avx512::sum_lanes, avx512::to_bf16},
+    {KernelSet::avx2, avx2::sum_lanes, avx2::to_bf16},
 #elif defined(__aarch64__)
-    {KernelSet::neon, neon::sum_lanes, neon::round_row},
+    {KernelSet::neon, neon::sum_lanes, neon::to_bf16},
 #endif
-    {KernelSet::scalar, scalar::sum_lanes, scalar::round_row},
+    {KernelSet::scalar, scalar::sum_lanes, scalar::to_bf16},
 };
-
-const Helpers& helpers_for(KernelSet set) {
-  for (const Helpers& h : kHelpers) {
-    if (h.set <= set) return h;
-  }
-  return kHelpers[std::size(kHelpers) - 1];
-}
 
 const std::byte* panel_of(const Weight& w, int64_t expert, int64_t panel) {
   return w.buffer->host() + w.offset + (expert * w.panels() + panel) * w.format->panel_bytes(w.padded_in);
@@ -58,7 +51,7 @@ void multiply_transposed(const Ctx& ctx, const Weight& weight, int64_t expert, c
     std::memcpy(lanes, x + p * kPanelRows, static_cast<size_t>(std::min(kPanelRows, weight.out - p * kPanelRows)) * 4);
     kernels.scale_rows(panel_of(weight, expert, p), weight.padded_in, lanes, acc);
   }
-  helpers_for(ctx.device.kernels).sum_lanes(acc, weight.in, y);
+  row_for(kHelpers, ctx.device.kernels).sum_lanes(acc, weight.in, y);
 }
 
 int64_t transposed_bytes(const Ctx& ctx, const Weight& weight) { return weight_bytes(describe(ctx, weight)); }
@@ -67,7 +60,7 @@ Weight transpose(Ctx& ctx, const Weight& weight, Buffer& memory) {
   Weight out = describe(ctx, weight);
   out.buffer = &memory;
   const FormatKernels& kernels = kernels_for(*weight.format, ctx.device.kernels);
-  const Helpers& helpers = helpers_for(ctx.device.kernels);
+  const Helpers& helpers = row_for(kHelpers, ctx.device.kernels);
   // Rows of the transpose, 16 of them to a panel. Rows and columns past the weight's own are zeros.
   const int64_t width = out.padded_in, rows = std::max(out.panels() * kPanelRows, weight.padded_in);
   const auto floats = static_cast<size_t>(rows * width);
@@ -88,7 +81,7 @@ Weight transpose(Ctx& ctx, const Weight& weight, Buffer& memory) {
             const int64_t n = std::min<int64_t>(2048, width - first);
             const bool pairs = out.format == &k_bf16;
             if (pairs) {
-              helpers.round_row(row + first, n, reinterpret_cast<uint16_t*>(words));
+              helpers.to_bf16(row + first, n, reinterpret_cast<uint16_t*>(words));
             } else {
               std::memcpy(words, row + first, static_cast<size_t>(n) * 4);
             }

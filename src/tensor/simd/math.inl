@@ -55,3 +55,10 @@ inline float dot_f32(const float* a, const float* b, int64_t n) {
   }
   return sum(add(even, odd));
 }
+
+// n numbers rounded to bf16, to nearest even.
+inline void to_bf16(const float* x, int64_t n, uint16_t* y) {
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) store_bf16(y + i, load_f32(x + i));
+  for (; i < n; ++i) y[i] = float_to_bf16(x[i]);
+}
