@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import pathlib
-import pty
 import re
 import signal
 import subprocess
@@ -203,18 +202,9 @@ class Pull(Commands):
     def test_at_a_terminal_speed_and_time_left_are_shown(self):
         hub = self.hub()
         hub.slow = 0.2
-        pid, fd = pty.fork()
-        if pid == 0:
-            os.execve(support.BINARY, ["landfall", "pull", GGUF + ":Q8_0"], self.environment())
-        seen = b""
-        try:
-            while chunk := os.read(fd, 4096):
-                seen += chunk
-        except OSError:
-            pass  # the other end is closed
-        os.close(fd)
-        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0, seen)
-        self.assertRegex(seen.decode(), rf"pulling {GGUF}:Q8_0  [\d.]+ kB of [\d.]+ kB  \d+%  [\d.]+ kB/s  \d+s left")
+        code, text = support.at_terminal("pull", GGUF + ":Q8_0", env=self.environment())
+        self.assertEqual(code, 0, text)
+        self.assertRegex(text, rf"pulling {GGUF}:Q8_0  [\d.]+ kB of [\d.]+ kB  \d+%  [\d.]+ kB/s  \d+s left")
 
     def test_a_hub_that_refuses_ranges_sends_everything_again(self):
         hub = self.hub()

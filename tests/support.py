@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import pty
 import re
 import shlex
 import subprocess
@@ -24,6 +25,21 @@ def landfall(*arguments: str, **options) -> subprocess.CompletedProcess:
     """Runs the binary to its end; text in and out, at most ten minutes."""
     options = {"capture_output": True, "text": True, "timeout": 600, "env": environment(), **options}
     return subprocess.run([BINARY, *arguments], **options)
+
+
+def at_terminal(*arguments: str, env: dict[str, str]) -> tuple[int, str]:
+    """Runs the binary to its end at a terminal of its own; its exit code, and all that the terminal saw."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execve(BINARY, ["landfall", *arguments], env)
+    seen = b""
+    try:
+        while chunk := os.read(fd, 4096):
+            seen += chunk
+    except OSError:
+        pass  # the other end is closed
+    os.close(fd)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), seen.decode(errors="replace")
 
 
 def starter() -> str:

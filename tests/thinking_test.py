@@ -2,9 +2,7 @@
 nothing, and where it is shown is what counts."""
 
 import json
-import os
 import pathlib
-import pty
 import tempfile
 import unittest
 import urllib.request
@@ -23,18 +21,8 @@ class Thinking(unittest.TestCase):
         cls.model = str(tiny_model.write(pathlib.Path(folder.name) / "tiny", tiny_model.thinking_files()))
 
     def test_thoughts_are_dimmed_at_a_terminal(self):
-        pid, fd = pty.fork()
-        if pid == 0:
-            os.execve(support.BINARY, ["landfall", "run", self.model, "Hello", *FLAGS], support.environment())
-        seen = b""
-        try:
-            while chunk := os.read(fd, 4096):
-                seen += chunk
-        except OSError:
-            pass  # the other end is closed
-        os.close(fd)
-        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0, seen)
-        text = seen.decode(errors="replace")
+        code, text = support.at_terminal("run", self.model, "Hello", *FLAGS, env=support.environment())
+        self.assertEqual(code, 0, text)
         self.assertRegex(text, r"(?s)\x1b\[2m[^\x1b]+\x1b\[0m")
 
     def test_a_program_that_reads_the_answer_gets_no_thoughts(self):
