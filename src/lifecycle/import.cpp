@@ -62,8 +62,8 @@ Status copy_file(Env& env, const std::string& from, const std::string& to, Store
 }
 
 // Loads the model and writes it packed. Half of the work that is told is reading, half writing.
-Status pack_file(Env& env, const ModelSource& source, const std::string& to, StoredFile& file, const Watch& watch) {
-  LANDFALL_ASSIGN(Model model, describe_model(source));
+Status pack_file(Env& env, const ModelSource& source, Model model, const std::string& to, StoredFile& file,
+                 const Watch& watch) {
   const uint64_t total = 2 * static_cast<uint64_t>(model.memory_bytes());
   const auto available = static_cast<int64_t>(std::min<uint64_t>(env.available_memory(), INT64_MAX));
   if (model.memory_bytes() > available) {
@@ -136,12 +136,12 @@ Result<StoredModel> Store::import_model(const std::string& path, const ImportOpt
   LANDFALL_TRY(env_.make_directories(staging));
   Status done = [&]() -> Status {
     if (options.pack) {
-      LANDFALL_ASSIGN(const Model described, describe_model(source));
+      LANDFALL_ASSIGN(Model described, describe_model(source));
       LANDFALL_TRY(check_space(model.name, packed_bytes(described)));
       model.entry = std::string(file_name(model.name)) + ".landfall";
       std::replace(model.entry.begin(), model.entry.end(), ':', '-');
       StoredFile packed{model.entry, 0, ""};
-      LANDFALL_TRY(pack_file(env_, source, join_path(staging, model.entry), packed, watch));
+      LANDFALL_TRY(pack_file(env_, source, std::move(described), join_path(staging, model.entry), packed, watch));
       model.files = {packed};
       return commit(model);
     }
