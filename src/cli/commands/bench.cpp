@@ -2,6 +2,7 @@
 // model, the machine alone; with --random, a file of random weights to measure with.
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 
 #include "base/huge_pages.h"
 #include "cli/bench_machine.h"
@@ -163,6 +164,13 @@ Status bench_machine_alone(CommandContext& context, const EngineOptions& options
   return {};
 }
 
+// Of the mapped file where its weights are used as they lie, else of our own memory.
+PageUse pages_of_weights(Env& env, const Loaded& loaded) {
+  if (loaded.source.packed.empty() || loaded.options.copy_weights) return pages_in_use(env).anonymous;
+  std::error_code failure;
+  return pages_in_use(env, std::filesystem::canonical(loaded.source.files.front(), failure).string()).file;
+}
+
 Status run(CommandContext& context) {
   const Arguments& a = context.arguments;
   if (a.has("random") || a.has("write")) return write_random(context);
@@ -183,7 +191,7 @@ Status run(CommandContext& context) {
   report.load_seconds = loaded->seconds;
   LANDFALL_ASSIGN(const auto engine, Engine::create(loaded->model, loaded->options));
   report.peak_bytes = peak_resident_bytes(context.env);
-  report.pages = pages_in_use(context.env).anonymous;
+  report.pages = pages_of_weights(context.env, *loaded);
   reset_peak_resident_bytes(context.env);
   {
     ThreadPool pool(loaded->options.threads);
