@@ -1,5 +1,6 @@
-// Draws the next token from logits. The draw depends only on the logits, the settings, the seed and the position, so a
-// request gives the same answer whatever else is running. Plain functions of their arguments; any thread.
+// Draws the next token from logits. The draw depends only on the logits, the settings, the tokens before it and their
+// number, so a request gives the same answer whatever else is running and however its tokens are cut into steps.
+// One request, one thread.
 #pragma once
 
 #include <cstdint>
@@ -24,9 +25,42 @@ struct SamplerSettings {
 // An error that names the setting and its range.
 Status check_sampler(const SamplerSettings& settings);
 
-// Order: penalties, temperature, top-k, top-p, min-p. `prompt` and `answer`: the tokens so far; `position`: how many
-// tokens stand before the one to draw.
-int32_t sample(std::span<const float> logits, const SamplerSettings& settings, std::span<const int32_t> prompt,
-               std::span<const int32_t> answer, int64_t position);
+// Room that draws work in. It grows to the largest draw, up to 8 bytes for each token of the vocabulary, and is kept;
+// all requests of a thread can share one.
+struct SamplerScratch {
+  struct Candidate {
+    float logit;
+    int32_t id;
+  };
+  std::vector<Candidate> candidates;
+  std::vector<double> weights;
+};
+
+// Order: penalties, temperature, top-k, top-p, min-p. A copy draws as the original does.
+class Sampler {
+ public:
+  // `prompt`: what stands before the answer.
+  Sampler(const SamplerSettings& settings, std::span<const int32_t> prompt);
+
+  // The token for the next position, in one pass over the logits. It is not accepted by that.
+  int32_t draw(std::span<const float> logits, SamplerScratch& scratch) const;
+  // `token` is the next one of the answer.
+  void accept(int32_t token);
+
+ private:
+  struct Seen {
+    int32_t id;
+    int32_t count;  // occurrences in the answer; 0 for tokens of the prompt alone
+  };
+  float penalised(float logit, int32_t count) const;
+  template <class Take>
+  void for_each_block(std::span<const float> logits, Take take) const;
+  int32_t most_likely(std::span<const float> logits) const;
+
+  SamplerSettings settings_;
+  int64_t position_;  // of the next token
+  bool penalties_;
+  std::vector<Seen> seen_;  // by id; empty without penalties
+};
 
 }  // namespace landfall

@@ -30,6 +30,7 @@ struct Request {
       : request(std::move(r)),
         events(std::move(e)),
         prompt(std::move(prompt_ids)),
+        sampler(request.sampler, prompt),
         decoder(tokenizer, true),
         splitter(thinking),
         stops(request.stop),
@@ -39,6 +40,7 @@ struct Request {
   GenerateEvents events;
   Service::CancelFlag cancel = std::make_shared<std::atomic<bool>>(false);
   std::vector<int32_t> prompt, answer;
+  Sampler sampler;
   int64_t limit = 0;  // positions, prompt and answer together
   Engine::SequenceId sequence = -1;
   int64_t read = 0;  // of the prompt
@@ -86,6 +88,7 @@ struct Service::State {
   // Only the Service's thread touches what follows.
   std::list<std::unique_ptr<Request>> active;
   std::list<Idle> idle;  // least recently used first
+  SamplerScratch scratch;
   std::atomic<int64_t> used_bytes{0};
 
   void run();
@@ -314,7 +317,7 @@ void Service::State::step() {
 void Service::State::accept_token(Request& r, std::span<const float> logits) {
   const double now = env.seconds();
   const auto position = static_cast<int64_t>(r.prompt.size() + r.answer.size());
-  const int32_t token = sample(logits, r.request.sampler, r.prompt, r.answer, position);
+  const int32_t token = r.sampler.draw(logits, scratch);
   if (!std::isfinite(logits[static_cast<size_t>(token)])) {
     return finish(r,
                   Status(Code::internal, "the model's output is not a number at position " + std::to_string(position) +
@@ -331,6 +334,7 @@ void Service::State::accept_token(Request& r, std::span<const float> logits) {
   const std::vector<int32_t>& ends = tokenizer.eos_ids();
   if (std::binary_search(ends.begin(), ends.end(), token)) return finish(r, Status(), FinishReason::stop);
   r.answer.push_back(token);
+  r.sampler.accept(token);
   send(r, r.decoder.push(token), false);
   if (r.stops.stopped()) return finish(r, Status(), FinishReason::stop);
   if (position + 1 >= r.limit) return finish(r, Status(), FinishReason::length);
