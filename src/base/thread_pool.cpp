@@ -16,6 +16,9 @@ namespace {
 // About 50 microseconds: longer than the gap between two loops of one decode step, shorter than anyone notices.
 constexpr int kSpins = 2000;
 
+// A guided range is what is left over this many shares for each thread.
+constexpr int kSharesPerThread = 4;
+
 void pause() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -45,14 +48,19 @@ struct ThreadPool::State {
   Call call = nullptr;
   void* context = nullptr;
   int64_t count = 0;
-  int64_t chunk = 1;
+  int64_t grain = 1;
+  int64_t shares = 1;      // a range is this part of what is left, in whole grains
+  int64_t even_range = 0;  // or of this length, where it is not 0
   std::atomic<int64_t> next{0};
 
   void work(int thread) {
-    while (true) {
-      const int64_t begin = next.fetch_add(chunk, std::memory_order_relaxed);
-      if (begin >= count) return;
-      call(context, begin, std::min(begin + chunk, count), thread);
+    int64_t begin = next.load(std::memory_order_relaxed);
+    while (begin < count) {
+      const int64_t share = even_range > 0 ? even_range : (count - begin + shares - 1) / shares;
+      const int64_t end = std::min(begin + (share + grain - 1) / grain * grain, count);
+      if (!next.compare_exchange_weak(begin, end, std::memory_order_relaxed)) continue;
+      call(context, begin, end, thread);
+      begin = next.load(std::memory_order_relaxed);
     }
   }
 
@@ -97,7 +105,7 @@ ThreadPool::~ThreadPool() {
 
 int ThreadPool::threads() const { return static_cast<int>(state_->workers.size()) + 1; }
 
-void ThreadPool::run(int64_t count, int64_t grain, int ranges, Call call, void* context) {
+void ThreadPool::run(int64_t count, int64_t grain, Split split, Call call, void* context) {
   if (count <= 0) return;
   State& s = *state_;
   const int total = threads();
@@ -106,9 +114,9 @@ void ThreadPool::run(int64_t count, int64_t grain, int ranges, Call call, void* 
     call(context, 0, count, 0);
     return;
   }
-  const int64_t pieces = std::min<int64_t>((count + grain - 1) / grain, int64_t{ranges} * total);
-  const int64_t per_piece = (count + pieces - 1) / pieces;
-  s.chunk = (per_piece + grain - 1) / grain * grain;
+  s.grain = grain;
+  s.shares = kSharesPerThread * total;
+  s.even_range = split == Split::even ? (count + total - 1) / total : 0;
   s.call = call;
   s.context = context;
   s.count = count;

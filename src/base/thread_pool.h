@@ -17,15 +17,18 @@ class ThreadPool {
 
   int threads() const;
 
+  // How a loop is cut into ranges. even: one for each thread, for work that is a stream of memory. guided: a part of
+  // what is left, smaller and smaller, so that threads of unequal speed end together.
+  enum class Split : uint8_t { even, guided };
+
   // Calls body(begin, end, thread) over disjoint ranges that cover [0, count). `grain` is the least range length, and
   // every range but the last is a multiple of it. Ranges are handed out in order as threads become free; results must
-  // not depend on which thread takes which range. Returns when all are done. `ranges`: how many for each thread at
-  // most; several even out unequal speeds.
+  // depend neither on where a range ends nor on which thread takes it. Returns when all are done.
   template <class Body>
-  void parallel_for(int64_t count, int64_t grain, Body&& body, int ranges = 4) {
+  void parallel_for(int64_t count, int64_t grain, Body&& body, Split split = Split::guided) {
     using Plain = std::remove_reference_t<Body>;
     run(
-        count, grain, ranges,
+        count, grain, split,
         [](void* context, int64_t begin, int64_t end, int thread) {
           (*static_cast<Plain*>(context))(begin, end, thread);
         },
@@ -34,7 +37,7 @@ class ThreadPool {
 
  private:
   using Call = void (*)(void* context, int64_t begin, int64_t end, int thread);
-  void run(int64_t count, int64_t grain, int ranges, Call call, void* context);
+  void run(int64_t count, int64_t grain, Split split, Call call, void* context);
   struct State;
   std::unique_ptr<State> state_;
 };

@@ -2,9 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace landfall {
@@ -27,6 +30,30 @@ TEST(ThreadPool, EveryIndexIsVisitedOnce) {
         for (const auto& v : visits) ASSERT_EQ(v, 1) << count << " by " << grain;
       }
     }
+  }
+}
+
+TEST(ThreadPool, EvenGivesEachThreadOneRangeAndGuidedEverSmallerOnes) {
+  ThreadPool pool(2);
+  for (auto split : {ThreadPool::Split::even, ThreadPool::Split::guided}) {
+    std::mutex mutex;
+    std::vector<std::pair<int64_t, int64_t>> ranges;
+    pool.parallel_for(
+        1000, 2,
+        [&](int64_t begin, int64_t end, int) {
+          std::lock_guard lock(mutex);
+          ranges.emplace_back(begin, end - begin);
+        },
+        split);
+    std::sort(ranges.begin(), ranges.end());
+    if (split == ThreadPool::Split::even) {
+      ASSERT_EQ(ranges.size(), 2u);
+      EXPECT_EQ(ranges[1], std::make_pair(int64_t{500}, int64_t{500}));
+      continue;
+    }
+    EXPECT_EQ(ranges[0].second, 126);  // an eighth, in whole grains
+    for (size_t i = 1; i < ranges.size(); ++i) EXPECT_LE(ranges[i].second, ranges[i - 1].second);
+    EXPECT_EQ(ranges.back().second, 2);
   }
 }
 

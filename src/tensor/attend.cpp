@@ -112,20 +112,16 @@ void attend(Ctx& ctx, std::span<const AttendJob> jobs) {
   auto scratch_of = [&](int thread) { return scratch + scratch_floats * thread; };
 
   if (count >= 4 * threads || parts == count || threads == 1) {
-    ctx.pool.parallel_for(
-        count, 1,
-        [&](int64_t begin, int64_t end, int thread) {
-          for (int64_t t = begin; t < end; ++t) {
-            const Task& task = tasks[t];
-            const LanePanel panel = panel_of(task);
-            State state;
-            clear(panel, task.job->value_width);
-            kernels.attend_panel(*task.job, task.group, panel, 0, task.blocks, state.most, state.total,
-                                 scratch_of(thread));
-            kernels.normalise(panel, state.total, task.job->value_width);
-          }
-        },
-        16);
+    ctx.pool.parallel_for(count, 1, [&](int64_t begin, int64_t end, int thread) {
+      for (int64_t t = begin; t < end; ++t) {
+        const Task& task = tasks[t];
+        const LanePanel panel = panel_of(task);
+        State state;
+        clear(panel, task.job->value_width);
+        kernels.attend_panel(*task.job, task.group, panel, 0, task.blocks, state.most, state.total, scratch_of(thread));
+        kernels.normalise(panel, state.total, task.job->value_width);
+      }
+    });
     ctx.arena.rewind(mark);
     return;
   }
@@ -150,7 +146,7 @@ void attend(Ctx& ctx, std::span<const AttendJob> jobs) {
                                scratch_of(thread));
         }
       },
-      1);
+      ThreadPool::Split::even);
   ctx.pool.parallel_for(count * 4, 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t quarter = begin; quarter < end; ++quarter) {
       const Task& task = tasks[quarter / 4];

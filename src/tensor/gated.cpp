@@ -88,7 +88,7 @@ void multiply_gated(Ctx& ctx, const Tensor& x, std::span<const GatedRows> work, 
           end -= n;
         }
       },
-      ranges_per_thread(most_rows));
+      split_for(most_rows));
 
   // Each block's intermediate rows, packed for its down matrix; blocks of one kind of weight together.
   struct Kind {
@@ -135,7 +135,7 @@ void multiply_gated(Ctx& ctx, const Tensor& x, std::span<const GatedRows> work, 
           }
         }
       },
-      ranges_per_thread(most_rows));
+      split_for(most_rows));
   ctx.arena.rewind(mark);
 }
 

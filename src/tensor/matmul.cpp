@@ -158,7 +158,7 @@ void multiply(Ctx& ctx, std::span<const Product> work) {
           end -= n;
         }
       },
-      ranges_per_thread(most_rows));
+      split_for(most_rows));
 }
 
 }  // namespace landfall

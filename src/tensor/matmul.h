@@ -36,8 +36,9 @@ void multiply(Ctx& ctx, std::span<const Product> work);
 void panel_product(const Ctx& ctx, const Weight& weight, int64_t expert, int64_t panel, const PackedRows& x,
                    int64_t first, int64_t rows, float* y);
 
-// Ranges that a loop over panels hands to each thread: one for few rows, where each thread should read one stream of
-// weights, several for many, where they even out unequal speeds.
-inline int ranges_per_thread(int64_t rows) { return rows <= 32 ? 1 : 8; }
+// How a loop over panels is cut: for few rows each thread reads one stream of weights.
+inline ThreadPool::Split split_for(int64_t rows) {
+  return rows <= 32 ? ThreadPool::Split::even : ThreadPool::Split::guided;
+}
 
 }  // namespace landfall

@@ -105,6 +105,7 @@ void bf16_tile(const std::byte* panel, const PackedRows& x, int64_t first, float
       LANDFALL_UNROLL
       for (int t = 0; t < T; ++t) acc[t] = dot_bf16(acc[t], w, set_i32(read_i32(row[t] + (pair + p) * 4)));
     }
+    if constexpr (T > 1) fetch_ahead<256>(panel + x.columns * 32);
   }
   LANDFALL_UNROLL
   for (int t = 0; t < T; ++t) store(y + t * y_stride, acc[t]);

@@ -150,7 +150,7 @@ void int8_tile(const std::byte* panel, const PackedRows& x, int64_t first, float
     acc[t] = zero();
   }
   const auto* unit = reinterpret_cast<const uint8_t*>(panel);
-  const int64_t groups = x.columns / 32;
+  const int64_t groups = x.columns / 32, panel_bytes = groups / L::kGroups32 * L::kUnitBytes;
   for (int64_t group = 0; group < groups; group += L::kGroups32, unit += L::kUnitBytes) {
     for (int64_t g = 0; g < L::kGroups32; ++g) {
       I32 line[8];
@@ -171,6 +171,7 @@ void int8_tile(const std::byte* panel, const PackedRows& x, int64_t first, float
       LANDFALL_UNROLL
       for (int t = 0; t < T; ++t) row[t] += sizeof(CodeBlock);
     }
+    if constexpr (T > 1) fetch_ahead<L::kUnitBytes>(unit + panel_bytes);
   }
   LANDFALL_UNROLL
   for (int t = 0; t < T; ++t) store(y + t * y_stride, mul(acc[t], set_f32(x.scale[x.place(first + t)])));

@@ -15,6 +15,14 @@ inline void run_tiles(const Tile* tile, const std::byte* panel, const PackedRows
   }
 }
 
+// Asks for `bytes` of the next panel while this one is multiplied by several rows, which is slower than memory. A
+// single row is as fast as memory: there the processor's own look-ahead does better.
+template <int64_t bytes>
+LANDFALL_INLINE void fetch_ahead(const void* p) {
+  LANDFALL_UNROLL
+  for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(static_cast<const char*>(p) + b, 0, 2);
+}
+
 template <int... kSizes>
 struct TileSizes {};
 template <int n, int... kSizes>
