@@ -80,6 +80,8 @@ class Engine {
 
   const Model& model() const { return *model_; }
   const EngineOptions& options() const { return options_; }  // as settled
+  // For who shares pages between sequences while no step runs.
+  KvCache& cache() { return cache_; }
   int64_t free_pages() const { return cache_.free_pages(); }
   int64_t total_pages() const { return cache_.total_pages(); }
   int64_t used_bytes() const;  // weights, cache pages in use, arena

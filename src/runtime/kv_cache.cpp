@@ -47,11 +47,9 @@ Result<int32_t> KvCache::fork(int32_t from) {
   for (size_t i = 0; i < source.pages.size(); ++i) {
     int32_t page = source.pages[i];
     if (partial && i + 1 == source.pages.size()) {  // the open page will be written by both: each needs its own
-      page = take_page();
-      std::memcpy(pages_[static_cast<size_t>(page)].data.get(), pages_[static_cast<size_t>(source.pages[i])].data.get(),
-                  static_cast<size_t>(page_bytes_));
+      page = copy_page(page);
     } else {
-      ++pages_[static_cast<size_t>(page)].users;
+      retain(page);
     }
     add_page(to, page);
   }
@@ -67,7 +65,7 @@ Status KvCache::truncate(int32_t sequence, int64_t length) {
   }
   const auto keep = static_cast<size_t>((length + kPagePositions - 1) / kPagePositions);
   auto drop_last = [&] {
-    release_page(s.pages.back());
+    release(s.pages.back());
     s.pages.pop_back();
     for (auto& list : s.slot_pages) list.pop_back();
   };
@@ -80,9 +78,7 @@ Status KvCache::truncate(int32_t sequence, int64_t length) {
   if (copy) {
     if (free_pages_ < 1)
       return Status(Code::resource_exhausted, "the cache has no free page for a copy of the shared one");
-    const int32_t shared = s.pages.back(), page = take_page();
-    std::memcpy(pages_[static_cast<size_t>(page)].data.get(), pages_[static_cast<size_t>(shared)].data.get(),
-                static_cast<size_t>(page_bytes_));
+    const int32_t page = copy_page(s.pages.back());
     drop_last();
     add_page(s, page);
   }
@@ -93,7 +89,7 @@ Status KvCache::truncate(int32_t sequence, int64_t length) {
 void KvCache::close(int32_t sequence) {
   if (!is_open(sequence)) return;
   Sequence& s = sequences_[static_cast<size_t>(sequence)];
-  for (int32_t page : s.pages) release_page(page);
+  for (int32_t page : s.pages) release(page);
   s = {};
 }
 
@@ -109,6 +105,22 @@ int64_t KvCache::used_bytes() const {
 void KvCache::extend(int32_t sequence, int64_t count) {
   Sequence& s = sequences_[static_cast<size_t>(sequence)];
   for (int64_t n = pages_needed(sequence, count); n > 0; --n) add_page(s, take_page());
+  s.length += count;
+}
+
+int32_t KvCache::page(int32_t sequence, int64_t index) const {
+  return sequences_[static_cast<size_t>(sequence)].pages[static_cast<size_t>(index)];
+}
+
+void KvCache::append(int32_t sequence, int32_t page, int64_t count) {
+  Sequence& s = sequences_[static_cast<size_t>(sequence)];
+  LANDFALL_CHECK(s.length % kPagePositions == 0 && count >= 0 && count <= kPagePositions);
+  if (count == kPagePositions) {
+    retain(page);
+  } else {
+    page = copy_page(page);
+  }
+  add_page(s, page);
   s.length += count;
 }
 
@@ -129,7 +141,14 @@ int32_t KvCache::take_page() {
   return page;
 }
 
-void KvCache::release_page(int32_t page) {
+int32_t KvCache::copy_page(int32_t page) {
+  const int32_t copy = take_page();
+  std::memcpy(pages_[static_cast<size_t>(copy)].data.get(), pages_[static_cast<size_t>(page)].data.get(),
+              static_cast<size_t>(page_bytes_));
+  return copy;
+}
+
+void KvCache::release(int32_t page) {
   if (--pages_[static_cast<size_t>(page)].users > 0) return;
   idle_.push_back(page);
   ++free_pages_;

@@ -1,5 +1,6 @@
 // Pages of cached rows for every sequence of an Engine. A page holds kPagePositions positions of all slots of the
-// model. Full pages may be shared between forked sequences; shared pages are never written. Not thread-safe.
+// model. Full pages may be shared between sequences, and kept by others beyond these; shared pages are never written.
+// Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -37,6 +38,16 @@ class KvCache : public KvView {
   // Makes room behind the sequence. Pages must be free.
   void extend(int32_t sequence, int64_t count);
 
+  // Pages by number, for who keeps them apart from sequences: one user more, one less. Rows of a page that has another
+  // user are not written again; its sequence may go on behind them.
+  int32_t page(int32_t sequence, int64_t index) const;
+  int32_t users(int32_t page) const { return pages_[static_cast<size_t>(page)].users; }
+  void retain(int32_t page) { ++pages_[static_cast<size_t>(page)].users; }
+  void release(int32_t page);
+  // Puts the first `count` rows of a page behind a sequence whose pages are full: all of them by sharing the page,
+  // fewer as a copy, for which one page must be free.
+  void append(int32_t sequence, int32_t page, int64_t count);
+
   DType type() const override { return type_; }
   std::span<std::byte* const> pages(int slot, int32_t sequence) override;
 
@@ -53,7 +64,7 @@ class KvCache : public KvView {
     std::vector<std::vector<std::byte*>> slot_pages;  // [slot][page]: what pages() hands out
   };
   int32_t take_page();
-  void release_page(int32_t page);
+  int32_t copy_page(int32_t page);
   void add_page(Sequence& s, int32_t page);
 
   std::vector<CacheSlot> slots_;
