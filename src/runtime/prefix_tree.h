@@ -7,8 +7,8 @@
 // of the tree.
 //
 // Rows are taken as they are, in whichever form of latent attention they were made: where a long prompt (expanded) goes
-// on behind an earlier answer or a short prompt (absorbed), their rows differ from fresh ones by rounding. Otherwise, and
-// with grouped-query attention always, rows from the tree equal fresh ones to the last bit.
+// on behind an earlier answer or a short prompt (absorbed), their rows differ from fresh ones by rounding. Otherwise,
+// and with grouped-query attention always, rows from the tree equal fresh ones to the last bit.
 //
 // Belongs to the thread that steps the Engine, whose cache it refers to and which outlives it.
 #pragma once

@@ -1,6 +1,6 @@
-// Text in, text out: what a conversation or completion needs around an Engine. A Service owns one model with its
-// tokenizer, chat format and Engine, and one thread that steps the Engine for all requests together (rows of several
-// sequences share a step). submit() may be called from any thread; events of a request arrive on the Service's thread.
+// Text in, text out: what a conversation or completion needs around a Scheduler. A Service owns one model with its
+// tokenizer, chat format and Engine, and one thread on which a Scheduler answers all requests together. submit() may be
+// called from any thread; events of a request arrive on the Service's thread.
 #pragma once
 
 #include <atomic>
@@ -13,7 +13,7 @@
 #include "model/chat/chat_format.h"
 #include "model/tokenizer/tokenizer.h"
 #include "runtime/engine.h"
-#include "runtime/sampler.h"
+#include "runtime/scheduler.h"
 
 namespace landfall {
 
@@ -26,15 +26,7 @@ struct GenerateRequest {
   SamplerSettings sampler;
   std::optional<int64_t> max_tokens;  // of the answer; default: what the context holds
   std::vector<std::string> stop;      // the answer ends before the first of these
-};
-
-enum class FinishReason : uint8_t { stop, length, cancelled };
-std::string_view name(FinishReason reason);  // "stop", "length", "cancelled"
-
-struct Usage {
-  int64_t prompt_tokens = 0, answer_tokens = 0;
-  int64_t reused_tokens = 0;  // of the prompt, found in the cache
-  double prefill_seconds = 0, decode_seconds = 0;
+  int32_t priority = 0;               // higher goes first; see Scheduler
 };
 
 // Called on the Service's thread: on_text for each new piece (whole characters; never part of a stop string or tag),
@@ -50,7 +42,8 @@ class Service {
     EngineOptions engine;
     int cache_contexts = 1;          // whole contexts that the cache is to hold, if memory allows
     bool use_file_template = false;  // the Jinja template of the file even where a native renderer exists
-    bool reuse_prefix = true;        // keep the last conversations' cache for the next turn
+    double step_seconds = Scheduler::Options().step_seconds;
+    bool reuse_prefix = true;  // requests that begin alike share their cache
   };
   // Opens, checks memory, loads. progress as in load_weights.
   static Result<std::unique_ptr<Service>> load(Env& env, const std::string& path, Options options,

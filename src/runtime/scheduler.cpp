@@ -1,0 +1,265 @@
+#include "runtime/scheduler.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace landfall {
+namespace {
+
+// Prompts from this length on are read with latent attention in its expanded form, which costs fewer operations for
+// many rows; the answer always takes the absorbed form.
+constexpr int64_t kExpandedFrom = 128;
+
+// Rows of prompts in a step beside answers, at first and at least. With fewer a step is hardly shorter, since weights
+// are read all the same (those of nearly all experts, for any few rows), and the prompt takes much longer.
+constexpr int64_t kFewestPromptRows = 64;
+
+int64_t pages_for(int64_t positions) { return (positions + kPagePositions - 1) / kPagePositions; }
+
+}  // namespace
+
+std::string_view name(FinishReason reason) {
+  constexpr std::string_view kNames[] = {"stop", "length", "cancelled"};
+  return kNames[static_cast<size_t>(reason)];
+}
+
+struct Scheduler::Job {
+  Job(Request r, uint64_t number)
+      : request(std::move(r)),
+        arrival(number),
+        prompt(static_cast<int64_t>(request.prompt.size())),
+        sampler(request.sampler, request.prompt),
+        tokens(std::move(request.prompt)) {
+    usage.prompt_tokens = prompt;
+  }
+
+  Request request;  // without its prompt
+  const uint64_t arrival;
+  const int64_t prompt;  // how many of the tokens are the prompt's
+  Sampler sampler;
+  std::vector<int32_t> tokens;  // the prompt, then the answer
+  Engine::SequenceId sequence = -1;
+  bool answering = false;  // all but the last token have been read: it goes on with one row a step
+  int64_t kept = 0;        // of the sequence's pages, in the tree
+  Usage usage;
+  double started = -1, first_token = 0, last_token = 0;
+
+  bool before(const Job& other) const {
+    return request.priority != other.request.priority ? request.priority > other.request.priority
+                                                      : arrival < other.arrival;
+  }
+};
+
+namespace {
+
+template <class Jobs>
+void put_in_order(Jobs& jobs, typename Jobs::value_type job) {
+  const auto place = std::find_if(jobs.begin(), jobs.end(), [&](const auto& other) { return job->before(*other); });
+  jobs.insert(place, std::move(job));
+}
+
+}  // namespace
+
+Scheduler::Scheduler(Env& env, Engine& engine, Options options)
+    : env_(env),
+      engine_(engine),
+      options_(std::move(options)),
+      tree_(engine.cache()),
+      prompt_rows_(std::min(kFewestPromptRows, engine.options().batch)) {}
+
+Scheduler::~Scheduler() {
+  for (Jobs* jobs : {&running_, &waiting_}) {
+    for (auto& job : *jobs) finish(*job, Status(), FinishReason::cancelled);
+  }
+}
+
+void Scheduler::submit(Request request) {
+  put_in_order(waiting_, std::make_unique<Job>(std::move(request), arrivals_++));
+}
+
+void Scheduler::step() {
+  end_cancelled(running_);
+  end_cancelled(waiting_);
+  admit();
+  plan();
+  if (work_.empty()) return;
+  const double before = env_.seconds();
+  const auto logits = engine_.step(work_);
+  pace(env_.seconds() - before);
+  int64_t row = 0;
+  for (size_t i = 0; i < work_.size(); ++i) {
+    Job& job = *owners_[i];
+    if (!logits.ok()) {
+      finish(job, logits.status(), FinishReason::stop);
+      continue;
+    }
+    if (work_[i].logits_last > 0) accept(job, row, *logits);
+    row += work_[i].logits_last;
+    if (job.sequence >= 0) keep_pages(job, false);
+  }
+  std::erase_if(running_, [](const auto& job) { return job->sequence < 0; });
+}
+
+void Scheduler::end_cancelled(Jobs& jobs) {
+  std::erase_if(jobs, [&](const auto& job) {
+    if (!job->request.cancel->load()) return false;
+    finish(*job, Status(), FinishReason::cancelled);
+    return true;
+  });
+}
+
+void Scheduler::admit() {
+  int64_t reserved = 0;
+  for (const auto& job : running_) reserved += pages_for(job->request.limit);
+  while (!waiting_.empty()) {
+    const Job& next = *waiting_.front();
+    const int64_t wanted = pages_for(next.request.limit), total = engine_.total_pages();
+    int64_t lower = 0;  // pages of those that would make way
+    for (const auto& job : running_) {
+      if (job->request.priority < next.request.priority) lower += pages_for(job->request.limit);
+    }
+    if (!running_.empty() && reserved - lower + wanted > total) return;
+    while (!running_.empty() && reserved + wanted > total) {
+      reserved -= pages_for(running_.back()->request.limit);
+      preempt_last();
+    }
+    auto job = std::move(waiting_.front());
+    waiting_.erase(waiting_.begin());
+    reserved += wanted;
+    const bool expands = engine_.model().config().kv_lora > 0 && job->prompt >= kExpandedFrom;
+    job->sequence = engine_.open(expands ? job->prompt : 0).value();
+    job->tokens.reserve(static_cast<size_t>(job->request.limit));
+    if (job->started < 0) job->started = env_.seconds();
+    put_in_order(running_, std::move(job));
+  }
+}
+
+void Scheduler::preempt_last() {
+  auto job = std::move(running_.back());
+  running_.pop_back();
+  keep_pages(*job, true);
+  engine_.close(job->sequence);
+  job->sequence = -1;
+  job->answering = false;  // it has its own answer to read again, like a prompt
+  job->kept = 0;
+  put_in_order(waiting_, std::move(job));
+}
+
+void Scheduler::plan() {
+  work_.clear();
+  owners_.clear();
+  last_step_ = {};
+  room_ = engine_.options().batch;
+  for (auto& job : running_) {
+    if (room_ > 0 && job->answering) add_answer_rows(*job);
+  }
+  last_step_.answers = engine_.options().batch - room_;
+  if (last_step_.answers > 0) room_ = std::min(room_, prompt_rows_);
+  last_step_.prompt_limit = room_;
+  for (auto& job : running_) {
+    if (room_ > 0 && !job->answering) add_prompt_rows(*job);
+  }
+  last_step_.prompts = last_step_.prompt_limit - room_;
+  int64_t pages = 0;
+  for (const Engine::Work& work : work_) {
+    pages += engine_.cache().pages_needed(work.sequence, static_cast<int64_t>(work.tokens.size()));
+  }
+  while (engine_.free_pages() < pages && tree_.evict()) {
+  }
+}
+
+// What a running answer puts into a step, and what accept() does with the logits of these rows, belong together.
+void Scheduler::add_answer_rows(Job& job) {
+  work_.push_back({job.sequence, {&job.tokens.back(), 1}, 1});
+  owners_.push_back(&job);
+  room_ -= 1;
+}
+
+void Scheduler::add_prompt_rows(Job& job) {
+  if (options_.reuse_prefix && !adopt(job)) return;
+  const int64_t read = engine_.length(job.sequence), left = static_cast<int64_t>(job.tokens.size()) - read;
+  const int64_t count = std::min(left, room_);
+  const std::span<const int32_t> rows(job.tokens.data() + read, static_cast<size_t>(count));
+  work_.push_back({job.sequence, rows, count == left ? 1 : 0});
+  owners_.push_back(&job);
+  room_ -= count;
+}
+
+// Takes from the tree what others have read. False when one that goes before is about to read the next page.
+bool Scheduler::adopt(Job& job) {
+  if (engine_.length(job.sequence) % kPagePositions != 0) return true;
+  // The last token is always read anew: its logits are needed.
+  const auto wanted = std::span<const int32_t>(job.tokens).first(job.tokens.size() - 1);
+  int64_t found = tree_.adopt_pages(job.sequence, wanted);
+  const auto page_end = static_cast<size_t>(engine_.length(job.sequence) + kPagePositions);
+  const auto reads_it = [&](const auto& other) {
+    return !other->answering && engine_.length(other->sequence) < static_cast<int64_t>(page_end) &&
+           other->tokens.size() >= page_end &&
+           std::equal(other->tokens.begin(), other->tokens.begin() + static_cast<int64_t>(page_end), wanted.begin());
+  };
+  const auto self = std::find_if(running_.begin(), running_.end(), [&](const auto& other) { return &*other == &job; });
+  const bool waits = page_end <= wanted.size() && std::any_of(running_.begin(), self, reads_it);
+  if (!waits) found += tree_.adopt_rows(job.sequence, wanted);
+  if (job.usage.answer_tokens == 0) job.usage.reused_tokens += found;
+  return !waits;
+}
+
+// The time of a step grows with its rows, from that of reading the weights once. Taking it as in proportion to them
+// errs towards fewer rows, and less with each step: the fixed point is a step of the wanted time.
+void Scheduler::pace(double seconds) {
+  // The short rest of a prompt says little.
+  if (last_step_.prompts < std::min(prompt_rows_, last_step_.prompt_limit) || seconds <= 0) return;
+  const double rows = static_cast<double>(last_step_.prompts) * options_.step_seconds / seconds;
+  const auto batch = static_cast<double>(engine_.options().batch);
+  prompt_rows_ = static_cast<int64_t>(std::clamp(rows, std::min<double>(kFewestPromptRows, batch), batch));
+}
+
+void Scheduler::accept(Job& job, int64_t first_logits_row, const Engine::Logits& logits) {
+  const double now = env_.seconds();
+  const std::span<const float> row = logits.row(first_logits_row);
+  const auto position = static_cast<int64_t>(job.tokens.size());
+  const int32_t token = job.sampler.draw(row, scratch_);
+  if (!std::isfinite(row[static_cast<size_t>(token)])) {
+    return finish(job,
+                  Status(Code::internal, "the model's output is not a number at position " + std::to_string(position) +
+                                             "; the file may be damaged: try 'landfall verify'"),
+                  FinishReason::stop);
+  }
+  if (job.usage.answer_tokens == 0) {
+    job.first_token = now;
+    job.usage.prefill_seconds = now - job.started;
+  } else {
+    job.usage.decode_seconds = now - job.first_token;
+    job.usage.longest_gap_seconds = std::max(job.usage.longest_gap_seconds, now - job.last_token);
+  }
+  job.last_token = now;
+  ++job.usage.answer_tokens;
+  if (std::binary_search(options_.ends.begin(), options_.ends.end(), token)) {
+    return finish(job, Status(), FinishReason::stop);
+  }
+  job.tokens.push_back(token);
+  job.sampler.accept(token);
+  job.answering = true;
+  if (job.request.on_token && !job.request.on_token(token)) return finish(job, Status(), FinishReason::stop);
+  if (position + 1 >= job.request.limit) return finish(job, Status(), FinishReason::length);
+}
+
+// Full pages as they come, so that others share them at once; the open one when the sequence leaves it.
+void Scheduler::keep_pages(Job& job, bool open_page) {
+  const int64_t length = engine_.length(job.sequence), full = length / kPagePositions;
+  if (!options_.reuse_prefix || (!open_page && full == job.kept)) return;
+  job.kept = full;
+  const int64_t count = open_page ? length : full * kPagePositions;
+  tree_.insert(job.sequence, std::span(job.tokens).first(static_cast<size_t>(count)));
+}
+
+void Scheduler::finish(Job& job, const Status& status, FinishReason reason) {
+  if (job.sequence >= 0) {
+    if (status.ok()) keep_pages(job, true);
+    engine_.close(job.sequence);
+    job.sequence = -1;
+  }
+  if (job.request.on_done) job.request.on_done(status, reason, job.usage);
+}
+
+}  // namespace landfall
