@@ -130,7 +130,7 @@ class Once(unittest.TestCase):
     def test_verbose_prints_rates(self):
         done = self.ask("Hello", "--verbose")
         self.assertRegex(done.stderr, r"(?m)^loaded in [\d.]+ s: .*kernels \w+, \d+ threads$")
-        self.assertRegex(done.stderr, r"prompt \d+ tokens .* [\d.]+ tokens/s; answer \d+ tokens, [\d.]+ tokens/s")
+        self.assertRegex(done.stderr, r"prompt \d+ tokens .* [\d.]+ tokens/s; answer \d+ tokens, [\d.]+ tokens/s, longest gap \d+ ms")
 
     def test_what_memory_cannot_hold_is_refused_with_the_numbers(self):
         done = support.landfall("run", MODEL, "Hello", "--context", "1000000000")

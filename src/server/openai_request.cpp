@@ -377,6 +377,7 @@ ParsedCall parse(std::string_view body, bool chat) {
   }
   read_sampler(fields, call);
   read_max_tokens(fields, call);
+  call.generate.priority = static_cast<int32_t>(fields.integer("priority", INT32_MIN, INT32_MAX).value_or(0));
   read_stop(fields, call.generate.stop);
   call.stream = fields.boolean("stream").value_or(false);
   if (const Json* options = fields.object("stream_options")) {

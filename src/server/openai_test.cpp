@@ -35,6 +35,7 @@ TEST(OpenAiRequest, AbsentFieldsHaveTheDefaultsOfTheApi) {
   EXPECT_FALSE(call.generate.thinking);
   EXPECT_FALSE(call.generate.max_tokens);
   EXPECT_TRUE(call.generate.stop.empty());
+  EXPECT_EQ(call.generate.priority, 0);
   const SamplerSettings& s = call.generate.sampler;
   EXPECT_EQ(s.temperature, 1.0f);
   EXPECT_EQ(s.top_p, 1.0f);
@@ -59,7 +60,7 @@ TEST(OpenAiRequest, NullCountsAsAbsent) {
 TEST(OpenAiRequest, EveryFieldArrives) {
   const OpenAiCall call = chat(
       R"("model":"m","temperature":0.5,"top_p":0.25,"top_k":40,"min_p":0.125,"max_completion_tokens":7,"stop":["a","b"],)"
-      R"("seed":-3,"frequency_penalty":-1.5,"presence_penalty":1.5,"repetition_penalty":1.25,"stream":true,)"
+      R"("seed":-3,"frequency_penalty":-1.5,"presence_penalty":1.5,"repetition_penalty":1.25,"priority":-3,"stream":true,)"
       R"("stream_options":{"include_usage":true},"chat_template_kwargs":{"enable_thinking":true})");
   EXPECT_EQ(call.model, "m");
   const SamplerSettings& s = call.generate.sampler;
@@ -71,6 +72,7 @@ TEST(OpenAiRequest, EveryFieldArrives) {
   EXPECT_EQ(s.presence_penalty, 1.5f);
   EXPECT_EQ(s.repetition_penalty, 1.25f);
   EXPECT_EQ(call.generate.max_tokens, 7);
+  EXPECT_EQ(call.generate.priority, -3);
   EXPECT_EQ(call.generate.stop, (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(call.seed, static_cast<uint64_t>(-3));
   EXPECT_TRUE(call.stream);
@@ -224,6 +226,9 @@ TEST(OpenAiRequest, WrongKindsAndRangesNameTheField) {
   }
   EXPECT_EQ(field_error(R"("stream_options":{"include_usage":1})").param, "stream_options.include_usage");
   EXPECT_EQ(field_error(R"("max_tokens":5,"max_completion_tokens":6)").param, "max_tokens");
+  EXPECT_EQ(field_error(R"("priority":"high")").param, "priority");
+  EXPECT_EQ(field_error(R"("priority":0.5)").param, "priority");
+  EXPECT_EQ(field_error(R"("priority":2147483648)").param, "priority");
   EXPECT_NE(field_error(R"("temperature":3)").message.find("3 is out of range; from 0 to 2"), std::string::npos);
 }
 

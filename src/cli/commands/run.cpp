@@ -300,10 +300,12 @@ class Chat {
       const auto fresh = static_cast<double>(u.prompt_tokens - u.reused_tokens);
       std::fprintf(
           stderr,
-          "prompt %lld tokens (%lld from the cache) in %.2f s, %.1f tokens/s; answer %lld tokens, %.1f tokens/s\n",
+          "prompt %lld tokens (%lld from the cache) in %.2f s, %.1f tokens/s; answer %lld tokens, %.1f tokens/s, "
+          "longest gap %.0f ms\n",
           static_cast<long long>(u.prompt_tokens), static_cast<long long>(u.reused_tokens), u.prefill_seconds,
           u.prefill_seconds > 0 ? fresh / u.prefill_seconds : 0, static_cast<long long>(u.answer_tokens),
-          u.decode_seconds > 0 ? static_cast<double>(u.answer_tokens - 1) / u.decode_seconds : 0);
+          u.decode_seconds > 0 ? static_cast<double>(u.answer_tokens - 1) / u.decode_seconds : 0,
+          u.longest_gap_seconds * 1000);
     }
     messages_.push_back(std::move(reply));
     return {};

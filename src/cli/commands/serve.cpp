@@ -11,7 +11,7 @@
 namespace landfall {
 namespace {
 
-constexpr int64_t kParallel = 4;
+constexpr int64_t kParallel = 4, kStepMilliseconds = 250;
 
 constexpr Flag kFlags[] = {
     {.name = "MODEL", .help = "a name from 'landfall list', or a path", .required = true},
@@ -22,6 +22,10 @@ constexpr Flag kFlags[] = {
      .kind = Flag::Kind::integer,
      .help = "full contexts that are answered at the same time, if memory holds them; others wait",
      .otherwise = "4"},
+    {.name = "step-ms",
+     .kind = Flag::Kind::integer,
+     .help = "milliseconds that a step may take while answers run; longer prompts are read in pieces",
+     .otherwise = "250"},
     kContextFlag,
     kThreadsFlag,
     kHugePagesFlag,
@@ -101,6 +105,11 @@ Status run(CommandContext& context) {
     return Status(Code::invalid_argument, "--parallel " + std::to_string(parallel) + " is not possible; 1 to 256 is");
   }
   options.cache_contexts = static_cast<int>(parallel);
+  const int64_t step_ms = arguments.integer("step-ms", kStepMilliseconds);
+  if (step_ms < 1 || step_ms > 60'000) {
+    return Status(Code::invalid_argument, "--step-ms " + std::to_string(step_ms) + " is not possible; 1 to 60000 is");
+  }
+  options.step_seconds = static_cast<double>(step_ms) / 1000;
   if (arguments.has("file-template")) options.use_file_template = true;
   LANDFALL_ASSIGN(const std::unique_ptr<Service> service, load_service(context, path, std::move(options)));
   const ServedModel model = served_model(context, path, *service);
