@@ -44,6 +44,8 @@ class Sampler {
 
   // The token for the next position, in one pass over the logits. It is not accepted by that.
   int32_t draw(std::span<const float> logits, SamplerScratch& scratch) const;
+  // How many tokens stand before the next one.
+  int64_t position() const { return position_; }
   // `token` is the next one of the answer.
   void accept(int32_t token);
 
@@ -58,7 +60,7 @@ class Sampler {
   int32_t most_likely(std::span<const float> logits) const;
 
   SamplerSettings settings_;
-  int64_t position_;  // of the next token
+  int64_t position_;
   bool penalties_;
   std::vector<Seen> seen_;  // by id; empty without penalties
 };

@@ -1,0 +1,20 @@
+// Guesses the next tokens of one request for less than the model's own price. A wrong guess costs time and never
+// changes an answer (see speculation.h). One request, one thread.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace landfall {
+
+class Drafter {
+ public:
+  virtual ~Drafter() = default;
+
+  // `tokens` stand behind what it was given before.
+  virtual void accept(std::span<const int32_t> tokens) = 0;
+  // What may come next: at most `most` tokens (1 or more), none where there is no guess. Valid until the next call.
+  virtual std::span<const int32_t> propose(int64_t most) = 0;
+};
+
+}  // namespace landfall
