@@ -60,6 +60,15 @@ class Bench(unittest.TestCase):
         calls = sum(r["calls"] for part in result["operators"].values() for r in part)
         self.assertEqual(len(operators), calls)
 
+    def test_drafts_need_text_to_go_on_from(self):
+        self.write("--type", "Q4_0")
+        result = bench(self.model, "--prompt", "0", "--generate", "20", "--past", "9", "--repeats", "1", "--draft", "ngram")
+        self.assertGreater(result["drafting_tokens_per_second"], 0)
+        self.assertGreaterEqual(result["drafted"], result["accepted"])
+        done = subprocess.run([BINARY, "bench", self.model, "--draft", "ngram"], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("--past", done.stderr)
+
     def test_nothing_is_left_when_the_user_stops_writing(self):
         process = subprocess.Popen(
             [BINARY, "bench", "--random", "deepseek-v3", "--layers", "2", "--type", "BF16", "--write", self.model],

@@ -132,6 +132,19 @@ class Once(unittest.TestCase):
         self.assertRegex(done.stderr, r"(?m)^loaded in [\d.]+ s: .*kernels \w+, \d+ threads$")
         self.assertRegex(done.stderr, r"prompt \d+ tokens .* [\d.]+ tokens/s; answer \d+ tokens, [\d.]+ tokens/s, longest gap \d+ ms")
 
+    def test_drafts_bring_the_same_answer_and_are_counted(self):
+        question = "Copy this line twice. Anna, room 114, telephone 5521; Boris, room 203, telephone 5533."
+        plain = self.ask(question).stdout
+        for draft in ("ngram", MODEL):
+            done = self.ask(question, "--verbose", "--draft", draft)
+            self.assertEqual(done.stdout, plain)
+            drafted, accepted = map(int, re.search(r"drafted (\d+) tokens, (\d+) of them accepted", done.stderr).groups())
+            self.assertGreater(accepted, 0)
+            self.assertGreaterEqual(drafted, accepted)
+        done = support.landfall("run", MODEL, question, "--draft", "nothing-like-it")
+        self.assertEqual(done.returncode, 4)
+        self.assertRegex(done.stderr, r"^landfall: [^\n]*--draft[^\n]*nothing-like-it[^\n]*\n$")
+
     def test_what_memory_cannot_hold_is_refused_with_the_numbers(self):
         done = support.landfall("run", MODEL, "Hello", "--context", "1000000000")
         self.assertEqual(done.returncode, 7)

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "cli/terminal.h"
+#include "runtime/scheduler.h"
 
 namespace landfall {
 namespace {
@@ -87,6 +88,33 @@ Result<BenchSamples> bench_model(Env& env, Engine& engine, BandwidthProbe& probe
   if (stderr_is_terminal()) std::fprintf(stderr, "\r\033[K");
   for (int32_t sequence : sequences) engine.close(sequence);
   return out;
+}
+
+Status bench_drafting(Env& env, Engine& engine, const Drafting& drafting, const BenchWork& work,
+                      BenchSamples& samples) {
+  for (int64_t r = -1; r < work.repeats; ++r) {  // the first run warms up
+    Scheduler scheduler(env, engine, {.reuse_prefix = false, .drafting = &drafting});
+    double seconds = 0;
+    Status failed;
+    samples.drafted = samples.accepted = 0;
+    for (int64_t s = 0; s < work.sequences; ++s) {
+      Scheduler::Request request;
+      request.prompt = some_tokens(engine, work.past, 31 * s);
+      request.limit = work.past + work.generate;
+      request.on_done = [&](const Status& status, FinishReason, const Usage& usage) {
+        if (!status.ok()) failed = status;
+        seconds = std::max(seconds, usage.decode_seconds);
+        samples.drafted += usage.drafted_tokens;
+        samples.accepted += usage.accepted_tokens;
+      };
+      scheduler.submit(std::move(request));
+    }
+    while (!scheduler.idle()) scheduler.step();
+    LANDFALL_TRY(failed);
+    // The first token of each comes from the prompt.
+    if (r >= 0) samples.drafting.push_back(static_cast<double>((work.generate - 1) * work.sequences) / seconds);
+  }
+  return {};
 }
 
 Spread spread(std::vector<double> values) {

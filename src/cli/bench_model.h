@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/env.h"
+#include "runtime/drafting.h"
 #include "runtime/engine.h"
 #include "tensor/probe.h"
 
@@ -24,12 +25,18 @@ struct BenchWork {
 };
 
 struct BenchSamples {
-  std::vector<double> prefill;    // tokens per second
-  std::vector<double> decode;     // tokens per second of all sequences together
-  std::vector<double> bandwidth;  // bytes per second, around each decode
+  std::vector<double> prefill;        // tokens per second
+  std::vector<double> decode;         // tokens per second of all sequences together
+  std::vector<double> bandwidth;      // bytes per second, around each decode
+  std::vector<double> drafting;       // tokens per second of all sequences together, with guesses
+  int64_t drafted = 0, accepted = 0;  // tokens of one such run
 };
 
 Result<BenchSamples> bench_model(Env& env, Engine& engine, BandwidthProbe& probe, const BenchWork& work);
+
+// Adds runs in which each sequence answers `past` tokens greedily with guesses: what is guessed depends on the answers,
+// and answers to arbitrary tokens repeat themselves more than others.
+Status bench_drafting(Env& env, Engine& engine, const Drafting& drafting, const BenchWork& work, BenchSamples& samples);
 
 struct Spread {
   double median = 0, low = 0, high = 0;

@@ -19,9 +19,19 @@ Result<EngineOptions> engine_options(const Arguments& arguments) {
   return options;
 }
 
+Result<std::string> chosen_draft(CommandContext& context) {
+  const std::string draft = context.arguments.text("draft", "off");
+  if (draft == "off") return std::string();
+  if (draft == "ngram") return draft;
+  auto path = resolve_model(context.env, draft);
+  if (!path.ok()) return path.status().within("--draft takes off, ngram or a model");
+  return path;
+}
+
 Result<std::unique_ptr<Service>> load_service(CommandContext& context, const std::string& model,
                                               Service::Options options) {
   LANDFALL_ASSIGN(const std::string path, resolve_model(context.env, model));
+  LANDFALL_ASSIGN(options.draft, chosen_draft(context));
   Progress progress(context.env, "loading " + std::string(file_name(path)));
   return Service::load(context.env, path, std::move(options), [&](uint64_t done, uint64_t total) {
     progress.update(done, total);

@@ -1,7 +1,8 @@
 #include "runtime/scheduler.h"
 
 #include <algorithm>
-#include <cmath>
+
+#include "runtime/drafting.h"
 
 namespace landfall {
 namespace {
@@ -37,9 +38,11 @@ struct Scheduler::Job {
   const uint64_t arrival;
   const int64_t prompt;  // how many of the tokens are the prompt's
   Sampler sampler;
-  std::vector<int32_t> tokens;  // the prompt, then the answer
+  std::unique_ptr<Speculation> speculation;  // null: none
+  std::vector<int32_t> tokens;               // the prompt, then the answer
+  std::vector<int32_t> rows;  // that the answer puts into the step: its last token and what is guessed behind it
   Engine::SequenceId sequence = -1;
-  bool answering = false;  // all but the last token have been read: it goes on with one row a step
+  bool answering = false;  // all but the last token have been read
   int64_t kept = 0;        // of the sequence's pages, in the tree
   Usage usage;
   double started = -1, first_token = 0, last_token = 0;
@@ -74,7 +77,9 @@ Scheduler::~Scheduler() {
 }
 
 void Scheduler::submit(Request request) {
-  put_in_order(waiting_, std::make_unique<Job>(std::move(request), arrivals_++));
+  auto job = std::make_unique<Job>(std::move(request), arrivals_++);
+  if (options_.drafting) job->speculation = options_.drafting->begin(job->request.sampler, job->tokens);
+  put_in_order(waiting_, std::move(job));
 }
 
 void Scheduler::step() {
@@ -85,7 +90,9 @@ void Scheduler::step() {
   if (work_.empty()) return;
   const double before = env_.seconds();
   const auto logits = engine_.step(work_);
-  pace(env_.seconds() - before);
+  const double seconds = env_.seconds() - before;
+  pace(seconds);
+  if (last_step_.prompts == 0) answer_cost_.observe(last_step_.answers, seconds);
   int64_t row = 0;
   for (size_t i = 0; i < work_.size(); ++i) {
     Job& job = *owners_[i];
@@ -150,8 +157,13 @@ void Scheduler::plan() {
   owners_.clear();
   last_step_ = {};
   room_ = engine_.options().batch;
+  // Each answer's own row goes before the guesses of any.
+  const int64_t answers = std::count_if(running_.begin(), running_.end(), [](auto& job) { return job->answering; });
+  int64_t spare = room_ - answers;
   for (auto& job : running_) {
-    if (room_ > 0 && job->answering) add_answer_rows(*job);
+    if (room_ == 0 || !job->answering) continue;
+    add_answer_rows(*job, answers, spare);
+    spare -= static_cast<int64_t>(job->rows.size()) - 1;
   }
   last_step_.answers = engine_.options().batch - room_;
   if (last_step_.answers > 0) room_ = std::min(room_, prompt_rows_);
@@ -169,10 +181,17 @@ void Scheduler::plan() {
 }
 
 // What a running answer puts into a step, and what accept() does with the logits of these rows, belong together.
-void Scheduler::add_answer_rows(Job& job) {
-  work_.push_back({job.sequence, {&job.tokens.back(), 1}, 1});
+void Scheduler::add_answer_rows(Job& job, int64_t answers, int64_t most_drafts) {
+  job.rows.assign(1, job.tokens.back());
+  if (job.speculation) {
+    // The step draws one token more than it guesses.
+    const int64_t left = job.request.limit - static_cast<int64_t>(job.tokens.size()) - 1;
+    const auto draft = job.speculation->draft(std::min(left, most_drafts), answers, answer_cost_);
+    job.rows.insert(job.rows.end(), draft.begin(), draft.end());
+  }
+  work_.push_back({job.sequence, job.rows, static_cast<int32_t>(job.rows.size())});
   owners_.push_back(&job);
-  room_ -= 1;
+  room_ -= static_cast<int64_t>(job.rows.size());
 }
 
 void Scheduler::add_prompt_rows(Job& job) {
@@ -216,15 +235,16 @@ void Scheduler::pace(double seconds) {
 
 void Scheduler::accept(Job& job, int64_t first_logits_row, const Engine::Logits& logits) {
   const double now = env_.seconds();
-  const std::span<const float> row = logits.row(first_logits_row);
-  const auto position = static_cast<int64_t>(job.tokens.size());
-  const int32_t token = job.sampler.draw(row, scratch_);
-  if (!std::isfinite(row[static_cast<size_t>(token)])) {
-    return finish(job,
-                  Status(Code::internal, "the model's output is not a number at position " + std::to_string(position) +
-                                             "; the file may be damaged: try 'landfall verify'"),
-                  FinishReason::stop);
+  const auto drafted = job.answering ? std::span<const int32_t>(job.rows).subspan(1) : std::span<const int32_t>();
+  drawn_.clear();
+  const Status drawn = draw_tokens(logits, first_logits_row, drafted, job.sampler, scratch_, drawn_);
+  if (!drawn.ok()) return finish(job, drawn, FinishReason::stop);
+  const auto right = static_cast<int64_t>(drawn_.size()) - 1;
+  if (right < static_cast<int64_t>(drafted.size())) {
+    const auto held = static_cast<int64_t>(job.tokens.size()) + right;
+    LANDFALL_CHECK(engine_.truncate(job.sequence, held).ok());  // a running answer shares none but full pages
   }
+  if (job.speculation) job.speculation->accept(drawn_);
   if (job.usage.answer_tokens == 0) {
     job.first_token = now;
     job.usage.prefill_seconds = now - job.started;
@@ -233,20 +253,28 @@ void Scheduler::accept(Job& job, int64_t first_logits_row, const Engine::Logits&
     job.usage.longest_gap_seconds = std::max(job.usage.longest_gap_seconds, now - job.last_token);
   }
   job.last_token = now;
-  ++job.usage.answer_tokens;
-  if (std::binary_search(options_.ends.begin(), options_.ends.end(), token)) {
-    return finish(job, Status(), FinishReason::stop);
-  }
-  job.tokens.push_back(token);
-  job.sampler.accept(token);
   job.answering = true;
-  if (job.request.on_token && !job.request.on_token(token)) return finish(job, Status(), FinishReason::stop);
-  if (position + 1 >= job.request.limit) return finish(job, Status(), FinishReason::length);
+  job.usage.drafted_tokens += static_cast<int64_t>(drafted.size());
+  for (int64_t i = 0; i <= right; ++i) {
+    const int32_t token = drawn_[static_cast<size_t>(i)];
+    ++job.usage.answer_tokens;
+    if (i < right) ++job.usage.accepted_tokens;
+    if (std::binary_search(options_.ends.begin(), options_.ends.end(), token)) {
+      return finish(job, Status(), FinishReason::stop);
+    }
+    job.tokens.push_back(token);
+    if (job.request.on_token && !job.request.on_token(token)) return finish(job, Status(), FinishReason::stop);
+    if (static_cast<int64_t>(job.tokens.size()) >= job.request.limit) {
+      return finish(job, Status(), FinishReason::length);
+    }
+  }
 }
 
 // Full pages as they come, so that others share them at once; the open one when the sequence leaves it.
 void Scheduler::keep_pages(Job& job, bool open_page) {
-  const int64_t length = engine_.length(job.sequence), full = length / kPagePositions;
+  // An answer that ended among guesses that were right has read more than it holds.
+  const int64_t length = std::min(engine_.length(job.sequence), static_cast<int64_t>(job.tokens.size()));
+  const int64_t full = length / kPagePositions;
   if (!options_.reuse_prefix || (!open_page && full == job.kept)) return;
   job.kept = full;
   const int64_t count = open_page ? length : full * kPagePositions;

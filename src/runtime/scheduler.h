@@ -14,7 +14,10 @@
 // Requests that begin alike share their cache pages through the PrefixTree, also while they run: one that comes to a
 // page which another is just reading waits for it. A finished request leaves its rows there for the next turn.
 //
-// Belongs to one thread, which steps the Engine with it. Both the Env and the Engine outlive it.
+// With a Drafting, a running answer puts guessed tokens into the step behind its last one, and goes on by as many as
+// were right; the rows of the others leave the cache at once.
+//
+// Belongs to one thread, which steps the Engine with it. Env, Engine and Drafting outlive it.
 #pragma once
 
 #include <atomic>
@@ -28,15 +31,19 @@
 #include "runtime/engine.h"
 #include "runtime/prefix_tree.h"
 #include "runtime/sampler.h"
+#include "runtime/speculation.h"
 
 namespace landfall {
+
+class Drafting;
 
 enum class FinishReason : uint8_t { stop, length, cancelled };
 std::string_view name(FinishReason reason);  // "stop", "length", "cancelled"
 
 struct Usage {
   int64_t prompt_tokens = 0, answer_tokens = 0;
-  int64_t reused_tokens = 0;  // of the prompt, found in the cache
+  int64_t reused_tokens = 0;                        // of the prompt, found in the cache
+  int64_t drafted_tokens = 0, accepted_tokens = 0;  // guessed and read, and those that became part of the answer
   double prefill_seconds = 0, decode_seconds = 0;
   double longest_gap_seconds = 0;  // between one token of the answer and the next
 };
@@ -46,7 +53,8 @@ class Scheduler {
   struct Options {
     double step_seconds = 0.25;  // of a step that reads prompts while answers run
     bool reuse_prefix = true;
-    std::vector<int32_t> ends;  // tokens that end an answer, ascending
+    std::vector<int32_t> ends;           // tokens that end an answer, ascending
+    const Drafting* drafting = nullptr;  // null: tokens come one a step
   };
 
   struct Request {
@@ -83,7 +91,7 @@ class Scheduler {
   void admit();
   void preempt_last();
   void plan();
-  void add_answer_rows(Job& job);
+  void add_answer_rows(Job& job, int64_t answers, int64_t most_drafts);
   void add_prompt_rows(Job& job);
   bool adopt(Job& job);
   void pace(double seconds);
@@ -102,6 +110,8 @@ class Scheduler {
   std::vector<Job*> owners_;  // of work_
   int64_t room_ = 0;          // rows that the step being planned can still take
   SamplerScratch scratch_;
+  std::vector<int32_t> drawn_;
+  StepCost answer_cost_;  // of steps without prompts
   StepRows last_step_;
 };
 

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "model/chat/thinking.h"
+#include "runtime/drafting.h"
 #include "runtime/load.h"
 #include "runtime/stop_matcher.h"
 
@@ -71,6 +72,7 @@ struct Service::State {
   MemoryEstimate memory;
   double load_seconds = 0;
   std::atomic<int64_t> used_bytes{0};
+  std::unique_ptr<Drafting> drafting;    // null: tokens come one a step
   std::unique_ptr<Scheduler> scheduler;  // touched by the thread alone once that runs
 
   std::mutex mutex;  // guards arrived and stopping
@@ -80,18 +82,27 @@ struct Service::State {
   std::thread thread;
 
   void run();
+  void count_bytes() { used_bytes = engine->used_bytes() + (drafting ? drafting->used_bytes() : 0); }
 };
 
 Result<std::unique_ptr<Service>> Service::load(Env& env, const std::string& path, Options options,
                                                const std::function<bool(uint64_t, uint64_t)>& progress) {
   LANDFALL_ASSIGN(Loaded loaded, landfall::load(env, path, options.engine, options.cache_contexts, progress));
   LANDFALL_TRY(loaded.text().status());
+  std::unique_ptr<Drafting> drafting;
+  if (!options.draft.empty()) {
+    LANDFALL_ASSIGN(drafting, Drafting::load(env, options.draft, loaded, progress));
+  }
   auto state = std::make_unique<State>(env, std::move(loaded.source), std::move(*loaded.tokenizer));
   state->model = std::move(loaded.model);
   state->memory = loaded.memory;
+  state->drafting = std::move(drafting);
   LANDFALL_ASSIGN(state->engine, Engine::create(state->model, loaded.options));
-  state->scheduler = std::make_unique<Scheduler>(
-      env, *state->engine, Scheduler::Options{options.step_seconds, options.reuse_prefix, state->tokenizer.eos_ids()});
+  state->scheduler = std::make_unique<Scheduler>(env, *state->engine,
+                                                 Scheduler::Options{.step_seconds = options.step_seconds,
+                                                                    .reuse_prefix = options.reuse_prefix,
+                                                                    .ends = state->tokenizer.eos_ids(),
+                                                                    .drafting = state->drafting.get()});
   auto format = ChatFormat::create(
       state->tokenizer, options.use_file_template ? ChatFormat::Choice::file : ChatFormat::Choice::automatic);
   if (format.ok()) {
@@ -100,7 +111,7 @@ Result<std::unique_ptr<Service>> Service::load(Env& env, const std::string& path
     state->no_format = format.status().message();
   }
   state->load_seconds = loaded.seconds;
-  state->used_bytes = state->engine->used_bytes();
+  state->count_bytes();
   state->thread = std::thread([s = state.get()] { s->run(); });
   return std::unique_ptr<Service>(new Service(std::move(state)));
 }
@@ -186,7 +197,7 @@ void Service::State::run() {
     for (Scheduler::Request& r : requests) scheduler->submit(std::move(r));
     requests.clear();
     if (!stop) scheduler->step();
-    used_bytes = engine->used_bytes();
+    count_bytes();
   }
   scheduler.reset();  // cancels what is left
 }

@@ -18,9 +18,10 @@ std::string utf8(char32_t c) {
   return {static_cast<char>(0xc0 | (c >> 6)), static_cast<char>(0x80 | (c & 63))};
 }
 
-// A golden model made wider: 256 byte tokens and two special ones.
-std::string write_text_model(const std::string& variant) {
+// A golden model made wider: 256 byte tokens and two special ones. Another seed is another model.
+std::string write_text_model(const std::string& variant, int64_t more_seed = 0, const char* end = "<|end|>") {
   Golden golden = read_golden(variant);
+  golden.info.set("seed", golden.info["seed"].integer() + more_seed);
   constexpr int kVocab = 258;
   golden.config.set("vocab_size", kVocab).set("max_position_embeddings", 512);
   Json tensors{Json::Array{}};
@@ -35,7 +36,7 @@ std::string write_text_model(const std::string& variant) {
   Json vocab{Json::Object{}}, added{Json::Array{}};
   for (int byte = 0; byte < 256; ++byte) vocab.set(utf8(byte_level_character(static_cast<unsigned char>(byte))), byte);
   int id = 256;
-  for (const char* special : {"<|start|>", "<|end|>"}) {
+  for (const char* special : {"<|start|>", end}) {
     Json token;
     added.push(token.set("id", id++).set("content", special).set("special", true));
   }
@@ -43,7 +44,7 @@ std::string write_text_model(const std::string& variant) {
   model.set("type", "BPE").set("vocab", std::move(vocab)).set("merges", Json(Json::Array{}));
   pre.set("type", "ByteLevel").set("add_prefix_space", false).set("use_regex", true);
   tokenizer.set("added_tokens", std::move(added)).set("pre_tokenizer", std::move(pre)).set("model", std::move(model));
-  config.set("eos_token", "<|end|>");
+  config.set("eos_token", end);
   config.set("chat_template",
              "{% for m in messages %}<|start|>{{ m.role }}:{{ m.content }}<|end|>{% endfor %}<|start|>assistant:");
   EXPECT_TRUE(write_file(Env::real(), folder + "/tokenizer.json", tokenizer.dump()).ok());
@@ -167,6 +168,37 @@ TEST_P(ServiceTest, TheNextTurnReusesTheCacheAndAnswersTheSame) {
   }
 }
 
+TEST_P(ServiceTest, DraftsChangeNoAnswer) {
+  std::vector<GenerateRequest> requests = {chat("hello hello hello", 60), chat("a cold start", 7, 2),
+                                           chat(std::string(200, 'x'), 10000, 3), chat("greedy", 90)};
+  requests[3].sampler.temperature = 0;
+  const auto plain = make_service(GetParam());
+  std::vector<Answer> answers;
+  for (const GenerateRequest& r : requests) answers.push_back(Pending(*plain, r).wait());
+  requests.push_back(requests[0]);
+  ASSERT_GT(answers[0].content.size(), 30u);
+  requests.back().stop = {answers[0].content.substr(20, 4)};
+  answers.push_back(Pending(*plain, requests.back()).wait());
+  EXPECT_EQ(answers.back().reason, FinishReason::stop);
+
+  for (const std::string& draft :
+       {std::string("ngram"), write_text_model(GetParam()), write_text_model(GetParam(), 1)}) {
+    Service::Options options;
+    options.draft = draft;
+    const auto service = make_service(GetParam(), options);
+    std::vector<Pending> together;
+    for (const GenerateRequest& r : requests) together.emplace_back(*service, r);
+    for (size_t i = 0; i < requests.size(); ++i) {
+      const Answer answer = together[i].wait();
+      EXPECT_TRUE(answer.status.ok()) << answer.status.message();
+      EXPECT_EQ(answer.content, answers[i].content) << draft << " " << i;
+      EXPECT_EQ(answer.reason, answers[i].reason);
+      EXPECT_EQ(answer.usage.answer_tokens, answers[i].usage.answer_tokens);
+      EXPECT_GE(answer.usage.drafted_tokens, answer.usage.accepted_tokens);
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, ServiceTest, testing::Values("llama_llama3", "deepseek_v3"));
 
 TEST(Service, PromptsAndAnswersThatDoNotFitAreSaidWithNumbers) {
@@ -216,6 +248,19 @@ TEST(Service, CancellingEndsOneAnswerAndNotTheOthers) {
   EXPECT_EQ(cancelled.wait().reason, FinishReason::cancelled);
   EXPECT_EQ(waiting.wait().reason, FinishReason::cancelled);
   EXPECT_EQ(other.wait().reason, FinishReason::length);
+}
+
+TEST(Service, ADraftModelOfAnotherVocabularyIsRefusedByName) {
+  Service::Options options;
+  options.engine.context = 256;
+  options.draft = write_text_model("llama_llama3", 0, "<|fin|>");
+  const std::string target = write_text_model("llama_llama3");
+  const Status refused = Service::load(Env::real(), target, options, nullptr).status();
+  EXPECT_EQ(refused.code(), Code::invalid_argument);
+  for (const std::string& part : {options.draft, target, std::string("token 257"), std::string("<|fin|>")})
+    EXPECT_NE(refused.message().find(part), std::string::npos) << refused.message();
+  options.draft = "/nowhere/model.gguf";
+  EXPECT_EQ(Service::load(Env::real(), target, options, nullptr).status().code(), Code::not_found);
 }
 
 TEST(Service, LeavingCancelsWhatRuns) {

@@ -27,6 +27,12 @@ Json usage_json(const Usage& usage) {
   Json out;
   out.set("prompt_tokens", usage.prompt_tokens).set("completion_tokens", usage.answer_tokens);
   out.set("total_tokens", usage.prompt_tokens + usage.answer_tokens).set("prompt_tokens_details", std::move(cached));
+  if (usage.drafted_tokens > 0) {
+    Json predicted;  // the API's own name for speculation
+    predicted.set("accepted_prediction_tokens", usage.accepted_tokens);
+    predicted.set("rejected_prediction_tokens", usage.drafted_tokens - usage.accepted_tokens);
+    out.set("completion_tokens_details", std::move(predicted));
+  }
   return out;
 }
 

@@ -339,6 +339,15 @@ TEST(OpenAiReply, ChatReplyHasTheShapeOfTheApi) {
   EXPECT_EQ((*plain)["choices"].array()[0]["finish_reason"].string(), "length");
 }
 
+TEST(OpenAiReply, DraftedTokensAreCountedAsThePredictedOnesOfTheApi) {
+  const Usage usage{.prompt_tokens = 5, .answer_tokens = 9, .drafted_tokens = 8, .accepted_tokens = 6};
+  const auto reply = parse_json(format(true, false).reply("", "Hi", FinishReason::stop, usage));
+  ASSERT_TRUE(reply.ok());
+  const Json& details = (*reply)["usage"]["completion_tokens_details"];
+  EXPECT_EQ(details["accepted_prediction_tokens"].integer(), 6);
+  EXPECT_EQ(details["rejected_prediction_tokens"].integer(), 2);
+}
+
 TEST(OpenAiReply, CompletionReplyHasTheShapeOfTheApi) {
   EXPECT_EQ(
       format(false, false).reply("", "text", FinishReason::length, {.prompt_tokens = 1, .answer_tokens = 1}),

@@ -27,6 +27,7 @@ constexpr Flag kFlags[] = {
     {.name = "repeats", .kind = Flag::Kind::integer, .help = "runs; medians are printed", .otherwise = "5"},
     {.name = "operators", .kind = Flag::Kind::toggle, .help = "where the time goes, against the machine's limits"},
     {.name = "timeline", .help = "write a time line of the steps to this file, for chrome://tracing or Perfetto"},
+    kDraftFlag,
     kThreadsFlag,
     kHugePagesFlag,
     {.name = "random", .help = "write a file of random weights of this model's true shape, instead of measuring"},
@@ -109,6 +110,11 @@ Json report_json(const Report& r, const BenchWork& work) {
     out.set("share_of_bandwidth_spread", three(r.share_of_bandwidth(work)));
     out.set("bandwidth_beside_decode", three(spread(r.samples.bandwidth)));
   }
+  if (!r.samples.drafting.empty()) {
+    const Spread drafting = spread(r.samples.drafting);
+    out.set("drafting_tokens_per_second", drafting.median).set("drafting_spread", three(drafting));
+    out.set("drafted", r.samples.drafted).set("accepted", r.samples.accepted);
+  }
   out.set("peak_bytes", r.peak_bytes).set("machine", r.machine.json());
   out.set("memory_in_2mib_pages", r.pages.share());
   if (!r.prompt_events.empty() || !r.step_events.empty()) {
@@ -136,6 +142,11 @@ void print(const Report& r, const BenchWork& work) {
                 count(work.generate), count(work.past));
     if (work.sequences > 1) std::printf(" by each of %lld sequences", count(work.sequences));
     std::printf("; %.0f%% of the bandwidth beside it\n", 100 * r.share_of_bandwidth(work).median);
+  }
+  if (!r.samples.drafting.empty()) {
+    const Spread s = spread(r.samples.drafting);
+    std::printf("  drafting  %8.1f tokens/s  (%.1f to %.1f)  of greedy answers; %lld tokens drafted, %lld accepted\n",
+                s.median, s.low, s.high, count(r.samples.drafted), count(r.samples.accepted));
   }
   std::printf("  memory    %8s at most, %.0f%% of it in 2 MiB pages\n",
               human_bytes(static_cast<uint64_t>(r.peak_bytes)).c_str(), 100 * r.pages.share());
@@ -177,6 +188,9 @@ Status run(CommandContext& context) {
   LANDFALL_ASSIGN(EngineOptions options, engine_options(a));
   LANDFALL_ASSIGN(const BenchWork work, work_of(a));
   if (!a.has("MODEL")) return bench_machine_alone(context, options);
+  LANDFALL_ASSIGN(const std::string draft, chosen_draft(context));
+  if (!draft.empty() && (work.past < 1 || work.generate < 2))
+    return Status(Code::invalid_argument, "--draft needs tokens to go on from: --past 1 or more, --generate 2 or more");
   work.size(options);
   Report report;
   LANDFALL_ASSIGN(report.path, resolve_model(context.env, a.text("MODEL")));
@@ -198,6 +212,10 @@ Status run(CommandContext& context) {
     report.machine = measure_machine(context.env, pool, loaded->options.device.kernels);
     BandwidthProbe probe(pool, PageSize::huge);
     LANDFALL_ASSIGN(report.samples, bench_model(context.env, *engine, probe, work));
+    if (!draft.empty()) {
+      LANDFALL_ASSIGN(const auto drafting, Drafting::load(context.env, draft, *loaded, nullptr));
+      LANDFALL_TRY(bench_drafting(context.env, *engine, *drafting, work, report.samples));
+    }
     report.peak_bytes = std::max(report.peak_bytes, peak_resident_bytes(context.env) - probe.bytes());
   }
   const StepShape prompt{work.prompt, 0, 1, work.expanded(*loaded->model)};

@@ -49,6 +49,7 @@ constexpr Flag kFlags[] = {
      .kind = Flag::Kind::toggle,
      .help = "use the chat template of the file even for DeepSeek models"},
     kContextFlag,
+    kDraftFlag,
     kThreadsFlag,
     kHugePagesFlag,
     {.name = "verbose", .kind = Flag::Kind::toggle, .help = "print load, prefill and decode rates"},
@@ -306,6 +307,13 @@ class Chat {
           u.prefill_seconds > 0 ? fresh / u.prefill_seconds : 0, static_cast<long long>(u.answer_tokens),
           u.decode_seconds > 0 ? static_cast<double>(u.answer_tokens - 1) / u.decode_seconds : 0,
           u.longest_gap_seconds * 1000);
+      if (context_.arguments.text("draft", "off") != "off") {
+        std::fprintf(stderr, "drafted %lld tokens, %lld of them accepted (%.0f%%)\n",
+                     static_cast<long long>(u.drafted_tokens), static_cast<long long>(u.accepted_tokens),
+                     u.drafted_tokens > 0
+                         ? 100 * static_cast<double>(u.accepted_tokens) / static_cast<double>(u.drafted_tokens)
+                         : 0);
+      }
     }
     messages_.push_back(std::move(reply));
     return {};

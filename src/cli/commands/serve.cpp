@@ -27,6 +27,7 @@ constexpr Flag kFlags[] = {
      .help = "milliseconds that a step may take while answers run; longer prompts are read in pieces",
      .otherwise = "250"},
     kContextFlag,
+    kDraftFlag,
     kThreadsFlag,
     kHugePagesFlag,
     {.name = "file-template",
