@@ -71,24 +71,25 @@ void on_interrupt(int) { g_interrupts.fetch_add(1); }
 class Input {
  public:
   enum class Event { line, end, interrupted };
-  Event next(std::string& line) {
+  // `interrupts`: how many there were when the prompt was printed. One may come before the wait begins, so the wait
+  // looks for itself now and then.
+  Event next(std::string& line, int interrupts) {
     while (true) {
       if (const size_t at = buffer_.find('\n'); at != std::string::npos) {
         line = buffer_.substr(0, at);
         buffer_.erase(0, at + 1);
         return Event::line;
       }
-      const int before = g_interrupts.load();
+      if (g_interrupts.load() != interrupts) return Event::interrupted;
+      pollfd input = {STDIN_FILENO, POLLIN, 0};
+      if (::poll(&input, 1, 50) <= 0) continue;
       char chunk[4096];
       const ssize_t n = ::read(STDIN_FILENO, chunk, sizeof chunk);
       if (n > 0) {
         buffer_.append(chunk, static_cast<size_t>(n));
         continue;
       }
-      if (n < 0 && errno == EINTR) {
-        if (g_interrupts.load() != before) return Event::interrupted;
-        continue;
-      }
+      if (n < 0 && errno == EINTR) continue;
       if (buffer_.empty()) return Event::end;
       line = std::move(buffer_);
       buffer_.clear();
@@ -149,8 +150,9 @@ class Chat {
     std::string line, message;
     bool block = false, warned = false;
     while (true) {
+      const int interrupts = g_interrupts.load();
       std::fprintf(stderr, block ? "... " : "\n>>> ");
-      const Input::Event event = input.next(line);
+      const Input::Event event = input.next(line, interrupts);
       if (event == Input::Event::end) {
         std::fprintf(stderr, "\n");
         return {};
