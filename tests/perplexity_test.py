@@ -29,6 +29,11 @@ class Perplexity(unittest.TestCase):
                 self.assertEqual((report["tokens"], report["pieces"]), (1020, 4))
                 self.assertLess(abs(report["perplexity"] / INDEPENDENT - 1), TOLERANCE, report)
 
+    def test_a_cache_in_8_bits_costs_little(self):
+        f32, int8 = (self.report("--exact", "--cache-type", kind)["perplexity"] for kind in ("f32", "int8"))
+        self.assertNotEqual(f32, int8)
+        self.assertLess(abs(int8 / f32 - 1), 0.002)
+
     def test_a_text_that_cannot_be_scored_is_one_line(self):
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / "text"

@@ -14,6 +14,11 @@ Result<EngineOptions> engine_options(const Arguments& arguments) {
                                               " is not possible; give a number of positions, for example 4096");
   }
   if (options.threads < 0) return Status(Code::invalid_argument, "--threads must be 1 or more");
+  const std::string cache = arguments.text("cache-type", "bf16");
+  if (cache != "bf16" && cache != "int8" && cache != "f32") {
+    return Status(Code::invalid_argument, "--cache-type " + cache + " is not possible; give bf16, int8 or f32");
+  }
+  options.cache_type = cache == "int8" ? CacheType::int8 : cache == "f32" ? CacheType::f32 : CacheType::bf16;
   options.copy_weights = arguments.has("huge-pages");
   LANDFALL_ASSIGN(options.device.kernels, chosen_kernel_set());
   return options;

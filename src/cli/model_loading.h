@@ -19,6 +19,8 @@ inline constexpr Flag kDraftFlag = {"draft", Flag::Kind::text,
                                     "guess tokens ahead: 'ngram' from the text so far, or a smaller model of the same "
                                     "vocabulary; the same answers sooner",
                                     "off"};
+inline constexpr Flag kCacheTypeFlag = {
+    .name = "cache-type", .help = "numbers of the KV cache: bf16, int8 (half the memory) or f32", .otherwise = "bf16"};
 inline constexpr Flag kThreadsFlag = {"threads", Flag::Kind::integer, "processor threads", "all"};
 Result<EngineOptions> engine_options(const Arguments& arguments);
 // As Service::Options::draft has it, the path of a model resolved.

@@ -209,7 +209,7 @@ TEST_F(Readings, CountOfADecodeStepReadsTheCache) {
   for (const Model* model : {&llama, &v3}) {
     std::vector<int32_t> widths;
     for (const CacheSlot& slot : model->architecture().cache(model->config())) widths.push_back(slot.width);
-    TestCache cache(DType::bf16, widths, 128);
+    TestCache cache(CacheType::bf16, widths, 128);
     const TestBatch batch({landfall::Run{0, 1, 40, 0, false}});
     CountReader reader;
     Ctx c = ctx(reader, batch, &cache);

@@ -40,17 +40,17 @@ int64_t activation_bytes(const Model& model, int64_t rows) {
 // Says what type the cache has; counting reads nothing else.
 class CountedCache : public KvView {
  public:
-  explicit CountedCache(DType type) : type_(type) {}
-  DType type() const override { return type_; }
+  explicit CountedCache(CacheType type) : type_(type) {}
+  CacheType type() const override { return type_; }
   std::span<std::byte* const> pages(int, int32_t) override { return {}; }
 
  private:
-  DType type_;
+  CacheType type_;
 };
 
 }  // namespace
 
-Cost count_step(const Model& model, int64_t rows, int64_t past, bool expanded, DType cache_type) {
+Cost count_step(const Model& model, int64_t rows, int64_t past, bool expanded, CacheType cache_type) {
   const std::vector<int32_t> zeros(static_cast<size_t>(rows));
   const Run run{0, static_cast<int32_t>(rows), static_cast<int32_t>(past), 0, expanded};
   const Batch batch{zeros, zeros, {&run, 1}, {zeros.data(), 1}};

@@ -26,7 +26,7 @@ struct EngineOptions {
   int64_t context = 0;          // positions of one sequence at most; 0: the model's own, or what memory allows
   int64_t cache_positions = 0;  // positions in all sequences together; 0: one context
   int64_t batch = 512;          // rows of one step at most
-  DType cache_type = DType::bf16;
+  CacheType cache_type = CacheType::bf16;
   bool copy_weights = false;  // of a packed file: into memory with 2 MiB pages, instead of using it as it is mapped
   Device device;              // kernel set, exact
 };
@@ -45,7 +45,7 @@ Status check_memory(const MemoryEstimate& estimate, int64_t available_bytes);
 
 // Operations and bytes of a step that reads `rows` new rows of one sequence behind `past`, and wants logits of the
 // last.
-Cost count_step(const Model& model, int64_t rows, int64_t past, bool expanded, DType cache_type);
+Cost count_step(const Model& model, int64_t rows, int64_t past, bool expanded, CacheType cache_type);
 
 class Engine {
  public:

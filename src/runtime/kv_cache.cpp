@@ -4,18 +4,19 @@
 
 namespace landfall {
 
-KvCache::KvCache(std::vector<CacheSlot> slots, DType type, int64_t positions) : slots_(std::move(slots)), type_(type) {
+KvCache::KvCache(std::vector<CacheSlot> slots, CacheType type, int64_t positions)
+    : slots_(std::move(slots)), type_(type) {
   for (const CacheSlot& slot : slots_) {
     slot_offset_.push_back(page_bytes_);
-    page_bytes_ += (slot.width * kPagePositions * size_of(type_) + 63) / 64 * 64;
+    page_bytes_ += (kPagePositions * cache_row_bytes(type_, slot.width) + 63) / 64 * 64;
   }
   total_pages_ = free_pages_ = (positions + kPagePositions - 1) / kPagePositions;
 }
 
-int64_t KvCache::bytes_per_position(const std::vector<CacheSlot>& slots, DType type) {
-  int64_t width = 0;
-  for (const CacheSlot& slot : slots) width += slot.width;
-  return width * size_of(type);
+int64_t KvCache::bytes_per_position(const std::vector<CacheSlot>& slots, CacheType type) {
+  int64_t bytes = 0;
+  for (const CacheSlot& slot : slots) bytes += cache_row_bytes(type, slot.width);
+  return bytes;
 }
 
 bool KvCache::is_open(int32_t sequence) const {

@@ -14,9 +14,9 @@ namespace landfall {
 
 class KvCache : public KvView {
  public:
-  KvCache(std::vector<CacheSlot> slots, DType type, int64_t positions);
+  KvCache(std::vector<CacheSlot> slots, CacheType type, int64_t positions);
 
-  static int64_t bytes_per_position(const std::vector<CacheSlot>& slots, DType type);
+  static int64_t bytes_per_position(const std::vector<CacheSlot>& slots, CacheType type);
 
   // Rows at positions before `expanded_until` take the expanded form of latent attention, later ones the absorbed.
   Result<int32_t> open(int64_t expanded_until);
@@ -48,7 +48,7 @@ class KvCache : public KvView {
   // fewer as a copy, for which one page must be free.
   void append(int32_t sequence, int32_t page, int64_t count);
 
-  DType type() const override { return type_; }
+  CacheType type() const override { return type_; }
   std::span<std::byte* const> pages(int slot, int32_t sequence) override;
 
  private:
@@ -69,7 +69,7 @@ class KvCache : public KvView {
 
   std::vector<CacheSlot> slots_;
   std::vector<int64_t> slot_offset_;  // bytes within a page
-  DType type_;
+  CacheType type_;
   int64_t page_bytes_ = 0;
   int64_t total_pages_ = 0;
   int64_t free_pages_ = 0;  // may still be taken, allocated or not

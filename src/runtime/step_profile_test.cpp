@@ -38,7 +38,7 @@ EngineOptions options() {
 TEST(StepProfile, CountsAsTheEngineDoes) {
   const Model model = small_model();
   for (const auto& [rows, past, expanded] : {std::tuple(1, 100, false), std::tuple(48, 0, true)}) {
-    const Cost engine = count_step(model, rows, past, expanded, DType::bf16);
+    const Cost engine = count_step(model, rows, past, expanded, CacheType::bf16);
     const Cost step = count_step(model, options(), {rows, past, 1, expanded});
     EXPECT_EQ(step.operations, engine.operations);
     EXPECT_EQ(step.weight_bytes, engine.weight_bytes);

@@ -1,6 +1,7 @@
 #include "tensor/attend.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "tensor/access.h"
 
@@ -31,13 +32,14 @@ struct Kernels {
   void (*merge_state)(const float*, const float*, float*, float*, float*, float*);
   void (*merge_columns)(const LanePanel&, const float* const*, const float*, const float*, int64_t, int64_t);
   void (*normalise)(const LanePanel&, const float*, int64_t);
-  void (*store_numbers)(DType, const float*, int64_t, std::byte*);
+  void (*store_numbers)(CacheType, const float*, int64_t, std::byte*);
+  void (*load_numbers)(const CachedRows&, const std::byte*, int64_t, int64_t, float*);
 };
 
 #define LANDFALL_ATTEND_ROW(set)                                                                               \
   {                                                                                                            \
     KernelSet::set, set::attend_panel, set::attend_scratch_floats, set::merge_block_state, set::merge_columns, \
-        set::normalise, set::store_numbers                                                                     \
+        set::normalise, set::store_numbers, set::load_numbers                                                  \
   }
 
 constexpr Kernels kKernels[] = {
@@ -172,43 +174,41 @@ void attend(Ctx& ctx, std::span<const AttendJob> jobs) {
   ctx.arena.rewind(mark);
 }
 
-CachedRows in_blocks(Ctx& ctx, const std::byte* rows, int64_t count, int64_t row_bytes, int64_t group_bytes,
-                     DType type) {
+CachedRows in_blocks(Ctx& ctx, const std::byte* rows, int64_t count, int64_t width, int64_t group_width,
+                     CacheType type) {
   const int64_t n = (count + kPagePositions - 1) / kPagePositions;
   auto** blocks = reinterpret_cast<const std::byte**>(ctx.arena.scratch(static_cast<size_t>(n) * sizeof(std::byte*)));
-  for (int64_t b = 0; b < n; ++b) blocks[b] = rows + b * kPagePositions * row_bytes;
-  return {blocks, row_bytes, group_bytes, type};
+  for (int64_t b = 0; b < n; ++b) blocks[b] = rows + b * kPagePositions * cache_row_bytes(type, width);
+  return {blocks, width, group_width, type};
 }
 
-void store_as(const Ctx& ctx, DType type, const float* from, int64_t n, std::byte* to) {
+void store_as(const Ctx& ctx, CacheType type, const float* from, int64_t n, std::byte* to) {
   row_for(kKernels, ctx.device.kernels).store_numbers(type, from, n, to);
 }
 
-void append_rows(Ctx& ctx, int slot, const Run& run, const float* rows, int64_t stride, int64_t width, int64_t column,
-                 int64_t slot_width) {
+void append_rows(Ctx& ctx, int slot, const Run& run, const float* rows, int64_t stride, int64_t width) {
   const std::span<std::byte* const> pages = ctx.kv->pages(slot, run.sequence);
-  const DType type = ctx.kv->type();
-  for (int64_t i = 0; i < run.count; ++i) {
-    const int64_t position = run.past + i;
-    store_as(ctx, type, rows + i * stride, width,
-             pages[static_cast<size_t>(position / kPagePositions)] +
-                 (position % kPagePositions * slot_width + column) * size_of(type));
-  }
+  const CacheType type = ctx.kv->type();
+  ctx.pool.parallel_for(run.count, 16, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t position = run.past + i;
+      store_as(ctx, type, rows + i * stride, width,
+               pages[static_cast<size_t>(position / kPagePositions)] +
+                   position % kPagePositions * cache_row_bytes(type, width));
+    }
+  });
 }
 
 void gather_rows(Ctx& ctx, int slot, int32_t sequence, int64_t count, int64_t slot_width, int64_t column, int64_t width,
                  float* out) {
-  const std::span<std::byte* const> pages = ctx.kv->pages(slot, sequence);
-  const DType type = ctx.kv->type();
-  for (int64_t i = 0; i < count; ++i, out += width) {
-    const std::byte* from =
-        pages[static_cast<size_t>(i / kPagePositions)] + (i % kPagePositions * slot_width + column) * size_of(type);
-    if (type == DType::f32) {
-      std::memcpy(out, from, static_cast<size_t>(width) * 4);
-    } else {
-      for (int64_t j = 0; j < width; ++j) out[j] = bf16_to_float(reinterpret_cast<const uint16_t*>(from)[j]);
+  const Kernels& kernels = row_for(kKernels, ctx.device.kernels);
+  const CachedRows rows{ctx.kv->pages(slot, sequence).data(), slot_width, 0, ctx.kv->type()};
+  ctx.pool.parallel_for(count, 16, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) {
+      kernels.load_numbers(rows, rows.blocks[i / kPagePositions] + i % kPagePositions * rows.row_bytes(), column, width,
+                           out + i * width);
     }
-  }
+  });
 }
 
 }  // namespace landfall

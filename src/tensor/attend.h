@@ -7,12 +7,13 @@
 
 namespace landfall {
 
-// Rows of keys or values: block b holds positions [128 b, 128 b + 128), `row_bytes` apart; the row of group g starts
-// `group_bytes * g` into it.
+// Rows of keys or values, `width` numbers each: block b holds positions [128 b, 128 b + 128); group g's numbers start
+// at `group_width * g`.
 struct CachedRows {
   const std::byte* const* blocks;
-  int64_t row_bytes, group_bytes;
-  DType type;  // f32 or bf16
+  int64_t width, group_width;
+  CacheType type;
+  int64_t row_bytes() const { return cache_row_bytes(type, width); }
 };
 
 // `count` new rows of one run that see `past` rows before them. q [count][heads][key_width], out
@@ -34,18 +35,17 @@ struct AttendJob {
 void attend(Ctx& ctx, std::span<const AttendJob> jobs);
 
 // Copies rows [count][width] (with a row stride) into the pages of a sequence behind `past`, in the cache's type.
-void append_rows(Ctx& ctx, int slot, const Run& run, const float* rows, int64_t stride, int64_t width, int64_t column,
-                 int64_t slot_width);
+void append_rows(Ctx& ctx, int slot, const Run& run, const float* rows, int64_t stride, int64_t width);
 
-// Rows [0, count) of a slot as float: out[count][width].
+// Numbers [column, column + width) of rows [0, count) of a slot as float: out[count][width].
 void gather_rows(Ctx& ctx, int slot, int32_t sequence, int64_t count, int64_t slot_width, int64_t column, int64_t width,
                  float* out);
 
 // Rows that lie one after another, as blocks. The list of blocks lives in the arena.
-CachedRows in_blocks(Ctx& ctx, const std::byte* rows, int64_t count, int64_t row_bytes, int64_t group_bytes,
-                     DType type);
+CachedRows in_blocks(Ctx& ctx, const std::byte* rows, int64_t count, int64_t width, int64_t group_width,
+                     CacheType type);
 
-// n floats in the given type (f32 or bf16).
-void store_as(const Ctx& ctx, DType type, const float* from, int64_t n, std::byte* to);
+// A row of n floats in the given type.
+void store_as(const Ctx& ctx, CacheType type, const float* from, int64_t n, std::byte* to);
 
 }  // namespace landfall

@@ -1,31 +1,104 @@
 // Attention core, compiled per target. A panel is 16 lanes, each one query row of one head; all see the same keys and
 // values, up to a position of their own. What a lane computes does not depend on its neighbours.
 
-// y[i] = x[i] in bf16 or float
-inline void store_numbers(DType type, const float* x, int64_t n, std::byte* y) {
-  if (type == DType::f32) {
+// y[0..n) = x in the given type. int8: 32 numbers share a scale, the largest of them over 127, rounded up to bf16.
+inline void store_numbers(CacheType type, const float* x, int64_t n, std::byte* y) {
+  if (type == CacheType::f32) {
     std::memcpy(y, x, static_cast<size_t>(n) * 4);
     return;
   }
-  to_bf16(x, n, reinterpret_cast<uint16_t*>(y));
+  if (type == CacheType::bf16) {
+    to_bf16(x, n, reinterpret_cast<uint16_t*>(y));
+    return;
+  }
+  for (int64_t first = 0; first < n; first += 32) {
+    const int64_t left = n - first;
+    const int low = static_cast<int>(left < 16 ? left : 16), high = static_cast<int>(left < 32 ? left - low : 16);
+    const F32 a = load_partial(x + first, low), b = load_partial(x + first + low, high);
+    const F32 odd = fma(a, zero(), fma(b, zero(), zero()));  // not zero where a number is infinite or none
+    const float range = (largest(max(abs(a), abs(b))) + sum(odd)) * (1.0f / 127.0f);
+    uint32_t bits;
+    std::memcpy(&bits, &range, 4);
+    const auto scale = static_cast<uint16_t>((bits + 0xffff) >> 16);
+    std::memcpy(y + n + first / 32 * 2, &scale, 2);
+    const float rounded = bf16_to_float(scale);
+    const F32 inverse = set_f32(rounded > 1e-30f && rounded < 1e30f ? 1.0f / rounded : 0.0f);
+    int8_t code[32];
+    store_i8(code, clamp_i32(round_to_int(mul(a, inverse)), -127, 127));
+    store_i8(code + 16, clamp_i32(round_to_int(mul(b, inverse)), -127, 127));
+    std::memcpy(y + first, code, static_cast<size_t>(low + high));
+  }
 }
 
-// Rows of a block as float: the rows themselves, or widened into `wide`. Sets the stride between them, in floats.
-inline const float* float_rows(const CachedRows& rows, const std::byte* p, int64_t n, int64_t width, float* wide,
-                               int64_t& stride) {
-  if (rows.type == DType::f32) {
-    stride = rows.row_bytes / 4;
-    return reinterpret_cast<const float*>(p);
+// Numbers [column, column + n) of a row of codes, 16 or fewer at a time: visit(i, how many, their values).
+template <class Visit>
+inline void for_codes(const CachedRows& rows, const std::byte* row, int64_t column, int64_t n, Visit&& visit) {
+  for (int64_t i = 0; i < n;) {
+    const int64_t at = column + i, to_edge = 16 - at % 16;
+    const int count = static_cast<int>(to_edge < n - i ? to_edge : n - i);
+    uint16_t scale;
+    std::memcpy(&scale, row + rows.width + at / 32 * 2, 2);
+    alignas(16) int8_t few[16];
+    const auto* code = reinterpret_cast<const int8_t*>(row) + at;
+    if (count < 16) {
+      std::memcpy(few, code, static_cast<size_t>(count));
+      code = few;
+    }
+    visit(i, count, mul(load_i8(code), set_f32(bf16_to_float(scale))));
+    i += count;
+  }
+}
+
+// Numbers [column, column + n) of a row as float.
+inline void load_numbers(const CachedRows& rows, const std::byte* row, int64_t column, int64_t n, float* out) {
+  if (rows.type == CacheType::f32) {
+    std::memcpy(out, row + column * 4, static_cast<size_t>(n) * 4);
+  } else if (rows.type == CacheType::bf16) {
+    const auto* halves = reinterpret_cast<const uint16_t*>(row) + column;
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16) store(out + i, load_bf16(halves + i));
+    for (; i < n; ++i) out[i] = bf16_to_float(halves[i]);
+  } else {
+    for_codes(rows, row, column, n, [&](int64_t i, int count, F32 v) { store_partial(out + i, v, count); });
+  }
+}
+
+// The numbers of one group of n rows as float: where they are, or in `wide`. Sets the stride between rows, in floats.
+inline const float* float_rows(const CachedRows& rows, const std::byte* p, int64_t group, int64_t n, int64_t width,
+                               float* wide, int64_t& stride) {
+  const int64_t column = group * rows.group_width;
+  if (rows.type == CacheType::f32) {
+    stride = rows.width;
+    return reinterpret_cast<const float*>(p) + column;
   }
   stride = width;
-  for (int64_t r = 0; r < n; ++r) {
-    const auto* halves = reinterpret_cast<const uint16_t*>(p + r * rows.row_bytes);
-    int64_t i = 0;
-    for (; i + 16 <= width; i += 16) store(wide + r * width + i, load_bf16(halves + i));
-    for (; i < width; ++i) wide[r * width + i] = bf16_to_float(halves[i]);
-  }
+  for (int64_t r = 0; r < n; ++r) load_numbers(rows, p + r * rows.row_bytes(), column, width, wide + r * width);
   return wide;
 }
+
+#if defined(LANDFALL_HAS_BF16_DOT)
+// The same as bf16. Sets the bytes between rows.
+inline const std::byte* bf16_rows(const CachedRows& rows, const std::byte* p, int64_t group, int64_t n, int64_t width,
+                                  float* wide, int64_t& row_bytes) {
+  const int64_t column = group * rows.group_width;
+  row_bytes = rows.row_bytes();
+  if (rows.type == CacheType::bf16) return p + column * 2;
+  auto* out = reinterpret_cast<uint16_t*>(wide);
+  for (int64_t r = 0; r < n; ++r, out += width) {
+    for_codes(rows, p + r * row_bytes, column, width, [&](int64_t i, int count, F32 v) {
+      if (count == 16) {
+        store_bf16(out + i, v);
+        return;
+      }
+      alignas(64) float few[16];
+      store(few, v);
+      to_bf16(few, count, out + i);
+    });
+  }
+  row_bytes = width * 2;
+  return reinterpret_cast<const std::byte*>(wide);
+}
+#endif
 
 // score[t][lane] = query lane times key t, for T keys.
 template <int T>
@@ -155,7 +228,7 @@ void attend_panel_as(const AttendJob& job, int64_t group, const LanePanel& panel
     auto* row = reinterpret_cast<uint16_t*>(wide);
     for (int lane = 0; lane < 16; ++lane) {
       if (lane < panel.lanes) {
-        store_numbers(DType::bf16, panel.q[lane], job.key_width, reinterpret_cast<std::byte*>(row));
+        store_numbers(CacheType::bf16, panel.q[lane], job.key_width, reinterpret_cast<std::byte*>(row));
         for (int64_t i = 0; i < job.key_width / 2; ++i) pairs[i * 16 + lane] = read_i32(row + 2 * i);
       } else {
         for (int64_t i = 0; i < job.key_width / 2; ++i) pairs[i * 16 + lane] = 0;
@@ -169,23 +242,23 @@ void attend_panel_as(const AttendJob& job, int64_t group, const LanePanel& panel
   for (int64_t block = first_block; block < last_block; ++block) {
     const int64_t first = block * kPagePositions;
     const int64_t n = visible - first < kPagePositions ? visible - first : kPagePositions;
-    const std::byte* keys = job.keys.blocks[block] + group * job.keys.group_bytes;
-    const std::byte* values = job.values.blocks[block] + group * job.values.group_bytes;
+    const std::byte *keys = job.keys.blocks[block], *values = job.values.blocks[block];
+    const bool same_rows = keys == values;  // latent rows are both: values are the first columns of keys
     constexpr int kKeys = 8;
+    const std::conditional_t<kRounded, std::byte, float>* rows = nullptr;
+    int64_t stride;  // between rows, in the same unit
     if constexpr (kRounded) {
 #if defined(LANDFALL_HAS_BF16_DOT)
       int64_t p = 0;
       const auto* q = reinterpret_cast<const std::byte*>(query);
-      for (; p + 12 <= n; p += 12)
-        score_bf16<12>(q, keys + p * job.keys.row_bytes, job.keys.row_bytes, job.key_width, score + p * 16);
-      for (; p + 4 <= n; p += 4)
-        score_bf16<4>(q, keys + p * job.keys.row_bytes, job.keys.row_bytes, job.key_width, score + p * 16);
-      for (; p < n; ++p)
-        score_bf16<1>(q, keys + p * job.keys.row_bytes, job.keys.row_bytes, job.key_width, score + p * 16);
+      rows = bf16_rows(job.keys, keys, group, n, job.key_width, wide, stride);
+      for (; p + 12 <= n; p += 12) score_bf16<12>(q, rows + p * stride, stride, job.key_width, score + p * 16);
+      for (; p + 4 <= n; p += 4) score_bf16<4>(q, rows + p * stride, stride, job.key_width, score + p * 16);
+      for (; p < n; ++p) score_bf16<1>(q, rows + p * stride, stride, job.key_width, score + p * 16);
 #endif
     } else {
-      int64_t stride, p = 0;
-      const float* rows = float_rows(job.keys, keys, n, job.key_width, wide, stride);
+      int64_t p = 0;
+      rows = float_rows(job.keys, keys, group, n, job.key_width, wide, stride);
       for (; p + kKeys <= n; p += kKeys)
         score_f32<kKeys>(query, rows + p * stride, stride, job.key_width, score + p * 16);
       for (; p < n; ++p) score_f32<1>(query, rows + p * stride, stride, job.key_width, score + p * 16);
@@ -215,18 +288,17 @@ void attend_panel_as(const AttendJob& job, int64_t group, const LanePanel& panel
         const F32 odd = 2 * pair + 1 < n ? load_f32(score + (2 * pair + 1) * 16) : zero();
         store_i32(pairs + pair * 16, bf16_pairs(load_f32(score + 2 * pair * 16), odd));
       }
+      if (!same_rows) rows = bf16_rows(job.values, values, group, n, job.value_width, wide, stride);
       for (int64_t column = 0; column < job.value_width; column += 32) {
         for (int lane = 0; lane < panel.lanes; ++lane) out[lane] = panel.out[lane] + column;
         for_lanes(
             panel.lanes, [&]<int N>(int lane) __attribute__((always_inline)) {
-              value_bf16<N>(pairs + lane, values + column * 2, job.values.row_bytes, n, keep + lane, add_factor + lane,
-                            out + lane);
+              value_bf16<N>(pairs + lane, rows + column * 2, stride, n, keep + lane, add_factor + lane, out + lane);
             });
       }
 #endif
     } else {
-      int64_t stride;
-      const float* rows = float_rows(job.values, values, n, job.value_width, wide, stride);
+      if (!same_rows) rows = float_rows(job.values, values, group, n, job.value_width, wide, stride);
       for (int64_t column = 0; column < job.value_width; column += 16) {
         const int columns = static_cast<int>(job.value_width - column < 16 ? job.value_width - column : 16);
         for (int lane = 0; lane < panel.lanes; ++lane) out[lane] = panel.out[lane] + column;
@@ -242,8 +314,7 @@ void attend_panel_as(const AttendJob& job, int64_t group, const LanePanel& panel
 inline void attend_panel(const AttendJob& job, int64_t group, const LanePanel& panel, int64_t first_block,
                          int64_t last_block, float* most, float* total, float* scratch) {
 #if defined(LANDFALL_HAS_BF16_DOT)
-  if (job.keys.type == DType::bf16 && job.values.type == DType::bf16 && job.key_width % 2 == 0 &&
-      job.value_width % 32 == 0) {
+  if (job.keys.type != CacheType::f32 && job.key_width % 2 == 0 && job.value_width % 32 == 0) {
     return attend_panel_as<true>(job, group, panel, first_block, last_block, most, total, scratch);
   }
 #endif

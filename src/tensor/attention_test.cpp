@@ -124,7 +124,7 @@ std::vector<double> step(const Attention& a, Device device, KvView* cache, const
 }
 
 // Sequence 0 in steps of the given sizes (the last one repeated).
-std::vector<double> in_chunks(const Attention& a, Device device, DType type, std::vector<int32_t> sizes,
+std::vector<double> in_chunks(const Attention& a, Device device, CacheType type, std::vector<int32_t> sizes,
                               bool expanded) {
   TestCache cache(type, a.slot_widths(), kPositions);
   std::vector<double> out;
@@ -164,13 +164,14 @@ std::vector<Kind> kinds(bool quantised = true) {
   return out;
 }
 
-void for_each(const std::function<void(const Kind&, Device, DType)>& body) {
+void for_each(const std::function<void(const Kind&, Device, CacheType)>& body) {
   for (const Kind& kind : kinds()) {
     for (KernelSet set : available_kernel_sets()) {
-      for (DType type : {DType::f32, DType::bf16}) {
-        if (type == DType::f32 && kind.name.find("Q8_0") != std::string::npos)
+      for (CacheType type : {CacheType::f32, CacheType::bf16, CacheType::int8}) {
+        if (type == CacheType::f32 && kind.name.find("Q8_0") != std::string::npos)
           continue;  // one cache type is enough there
-        SCOPED_TRACE(kind.name + ", " + std::string(name(set)) + (type == DType::f32 ? ", f32 cache" : ", bf16 cache"));
+        SCOPED_TRACE(kind.name + ", " + std::string(name(set)) + ", cache type " +
+                     std::to_string(static_cast<int>(type)));
         body(kind, {set, false}, type);
       }
     }
@@ -178,7 +179,7 @@ void for_each(const std::function<void(const Kind&, Device, DType)>& body) {
 }
 
 TEST(Attention, AnyChunkingEqualsWholeByteForByte) {
-  for_each([](const Kind& kind, Device device, DType type) {
+  for_each([](const Kind& kind, Device device, CacheType type) {
     const std::vector<double> whole = in_chunks(*kind.attention, device, type, {kPositions}, kind.expanded);
     for (const std::vector<int32_t>& sizes : std::vector<std::vector<int32_t>>{{128}, {127, 2, 100}, {64, 1, 199}}) {
       EXPECT_EQ(in_chunks(*kind.attention, device, type, sizes, kind.expanded), whole) << sizes[0];
@@ -187,7 +188,7 @@ TEST(Attention, AnyChunkingEqualsWholeByteForByte) {
 }
 
 TEST(Attention, StepByStepEqualsWholeByteForByte) {
-  for_each([](const Kind& kind, Device device, DType type) {
+  for_each([](const Kind& kind, Device device, CacheType type) {
     // The expanded form reads the whole past again in each step: there only the steps around the pages' ends are
     // single.
     std::vector<int32_t> sizes = {1};
@@ -199,7 +200,7 @@ TEST(Attention, StepByStepEqualsWholeByteForByte) {
 }
 
 TEST(Attention, ABatchOfSequencesEqualsEachAloneByteForByte) {
-  for_each([](const Kind& kind, Device device, DType type) {
+  for_each([](const Kind& kind, Device device, CacheType type) {
     const Attention& a = *kind.attention;
     const std::vector<Part> before = {{0, 0, 37, kind.expanded}, {2, 0, 263, kind.expanded}};
     const std::vector<Part> parts = {
@@ -225,10 +226,11 @@ TEST(Attention, EveryFormAgreesWithTheReference) {
     for (KernelSet set : available_kernel_sets()) {
       SCOPED_TRACE(kind.name + ", " + std::string(name(set)));
       EXPECT_LT(relative_error(step(a, {set, true}, nullptr, {all}), meaning), 1e-6);
-      EXPECT_LT(relative_error(in_chunks(a, {set, true}, DType::f32, {100}, kind.expanded), meaning), 1e-6);
-      EXPECT_LT(relative_error(in_chunks(a, {set, true}, DType::bf16, {100}, kind.expanded), meaning), 5e-3);
+      EXPECT_LT(relative_error(in_chunks(a, {set, true}, CacheType::f32, {100}, kind.expanded), meaning), 1e-6);
+      EXPECT_LT(relative_error(in_chunks(a, {set, true}, CacheType::bf16, {100}, kind.expanded), meaning), 5e-3);
+      EXPECT_LT(relative_error(in_chunks(a, {set, true}, CacheType::int8, {100}, kind.expanded), meaning), 1.5e-2);
       // Rows that are not there in a bf16 cache would show; so would rows of another page.
-      EXPECT_LT(relative_error(in_chunks(a, {set, false}, DType::f32, {100}, kind.expanded), meaning), 1e-2);
+      EXPECT_LT(relative_error(in_chunks(a, {set, false}, CacheType::f32, {100}, kind.expanded), meaning), 1e-2);
     }
   }
 }
@@ -236,10 +238,10 @@ TEST(Attention, EveryFormAgreesWithTheReference) {
 TEST(Attention, ExpandedAndAbsorbedLatentAttentionAgree) {
   const Latent projected("F32", false), absorbed("F32", true);
   for (KernelSet set : available_kernel_sets()) {
-    const std::vector<double> one = in_chunks(projected, {set, true}, DType::f32, {kPositions}, true);
+    const std::vector<double> one = in_chunks(projected, {set, true}, CacheType::f32, {kPositions}, true);
     for (const Latent* a : {&projected, &absorbed}) {
       for (bool expanded : {false, true}) {
-        EXPECT_LT(relative_error(in_chunks(*a, {set, true}, DType::f32, {90}, expanded), one), 1e-6);
+        EXPECT_LT(relative_error(in_chunks(*a, {set, true}, CacheType::f32, {90}, expanded), one), 1e-6);
       }
     }
   }

@@ -42,7 +42,7 @@ TEST(Count, LinearIsTwoOperationsAWeightAndRow) {
 
 TEST(Count, AttentionIsTwoOperationsAPairAndColumn) {
   // 3 rows behind 10: 11 + 12 + 13 = 36 pairs of a row and a position, 4 heads, 16 columns of keys and 8 of values.
-  TestCache cache(DType::bf16, {32, 16}, 128);
+  TestCache cache(CacheType::bf16, {32, 16}, 128);
   auto call = [](Ctx& ctx) {
     attention(ctx, Tensor::of(DType::f32, {3, 4, 16}), Tensor::of(DType::f32, {3, 2, 16}),
               Tensor::of(DType::f32, {3, 2, 8}), 1.0f, 0);
@@ -58,7 +58,7 @@ TEST(Count, AttentionIsTwoOperationsAPairAndColumn) {
 
 TEST(Count, LatentAttentionDependsOnItsForm) {
   const Weight key = shape("F32", 4, 16, 32), value = shape("F32", 4, 12, 32);
-  TestCache cache(DType::f32, {40}, 128);
+  TestCache cache(CacheType::f32, {40}, 128);
   auto call = [&](Ctx& ctx) {
     latent_attention(ctx, Tensor::of(DType::f32, {3, 4, 24}), Tensor::of(DType::f32, {3, 32}),
                      Tensor::of(DType::f32, {3, 8}), &key, nullptr, value, 1.0f, 0);

@@ -39,13 +39,13 @@ class TestBatch {
 // Pages in plain memory, as many as a test needs; the runtime's cache is another.
 class TestCache : public KvView {
  public:
-  TestCache(DType type, std::vector<int32_t> widths, int32_t positions)
+  TestCache(CacheType type, std::vector<int32_t> widths, int32_t positions)
       : type_(type), widths_(std::move(widths)), pages_((positions + kPagePositions - 1) / kPagePositions) {}
-  DType type() const override { return type_; }
+  CacheType type() const override { return type_; }
   std::span<std::byte* const> pages(int slot, int32_t sequence) override {
     Pages& p = slots_[{slot, sequence}];
     while (static_cast<int32_t>(p.pointers.size()) < pages_) {
-      const int64_t bytes = int64_t{kPagePositions} * widths_[static_cast<size_t>(slot)] * size_of(type_);
+      const int64_t bytes = kPagePositions * cache_row_bytes(type_, widths_[static_cast<size_t>(slot)]);
       p.memory.push_back(std::make_unique<std::byte[]>(static_cast<size_t>(bytes)));
       p.pointers.push_back(p.memory.back().get());
     }
@@ -57,7 +57,7 @@ class TestCache : public KvView {
     std::vector<std::unique_ptr<std::byte[]>> memory;
     std::vector<std::byte*> pointers;
   };
-  DType type_;
+  CacheType type_;
   std::vector<int32_t> widths_;
   int32_t pages_;
   std::map<std::pair<int, int32_t>, Pages> slots_;

@@ -30,6 +30,7 @@ constexpr Flag kFlags[] = {
     kDraftFlag,
     kThreadsFlag,
     kHugePagesFlag,
+    kCacheTypeFlag,
     {.name = "random", .help = "write a file of random weights of this model's true shape, instead of measuring"},
     {.name = "write", .help = "the file to write"},
     {.name = "type", .help = "its number format, for example Q4_0, Q4_K_M or BF16", .otherwise = "Q4_0"},

@@ -21,6 +21,7 @@ constexpr Flag kFlags[] = {
     {.name = "exact", .kind = Flag::Kind::toggle, .help = "keep activations and cache in 32-bit floats (slower)"},
     kThreadsFlag,
     kHugePagesFlag,
+    kCacheTypeFlag,
 };
 
 double log_probability(std::span<const float> logits, int32_t token) {
@@ -39,7 +40,7 @@ Status run(CommandContext& context) {
   options.context = piece;
   options.batch = std::min<int64_t>(piece, 512);
   options.device.exact = a.has("exact");
-  if (a.has("exact")) options.cache_type = DType::f32;
+  if (a.has("exact") && a.text("cache-type").empty()) options.cache_type = CacheType::f32;
   LANDFALL_ASSIGN(const std::string text, context.env.read(a.text("FILE"), size_t{256} << 20));
   if (const auto bad = find_invalid_utf8(text)) {
     return Status(Code::invalid_argument,

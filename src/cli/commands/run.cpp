@@ -52,6 +52,7 @@ constexpr Flag kFlags[] = {
     kDraftFlag,
     kThreadsFlag,
     kHugePagesFlag,
+    kCacheTypeFlag,
     {.name = "verbose", .kind = Flag::Kind::toggle, .help = "print load, prefill and decode rates"},
 };
 

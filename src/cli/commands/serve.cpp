@@ -30,6 +30,7 @@ constexpr Flag kFlags[] = {
     kDraftFlag,
     kThreadsFlag,
     kHugePagesFlag,
+    kCacheTypeFlag,
     {.name = "file-template",
      .kind = Flag::Kind::toggle,
      .help = "use the chat template of the file even for DeepSeek models"},

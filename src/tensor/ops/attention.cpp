@@ -94,17 +94,15 @@ void run_kernel(Ctx& ctx, OpCall& c) {
            .count = run.count,
            .scale = s.scale};
     if (ctx.kv) {
-      append_rows(ctx, s.slot, run, data<float>(k) + run.first * groups * d, groups * d, groups * d, 0, groups * d);
-      append_rows(ctx, s.slot + 1, run, data<float>(v) + run.first * groups * dv, groups * dv, groups * dv, 0,
-                  groups * dv);
-      const int64_t unit = size_of(ctx.kv->type());
-      job.keys = {ctx.kv->pages(s.slot, run.sequence).data(), groups * d * unit, d * unit, ctx.kv->type()};
-      job.values = {ctx.kv->pages(s.slot + 1, run.sequence).data(), groups * dv * unit, dv * unit, ctx.kv->type()};
+      append_rows(ctx, s.slot, run, data<float>(k) + run.first * groups * d, groups * d, groups * d);
+      append_rows(ctx, s.slot + 1, run, data<float>(v) + run.first * groups * dv, groups * dv, groups * dv);
+      job.keys = {ctx.kv->pages(s.slot, run.sequence).data(), groups * d, d, ctx.kv->type()};
+      job.values = {ctx.kv->pages(s.slot + 1, run.sequence).data(), groups * dv, dv, ctx.kv->type()};
     } else {
       job.keys = in_blocks(ctx, reinterpret_cast<const std::byte*>(data<float>(k) + run.first * groups * d), run.count,
-                           groups * d * 4, d * 4, DType::f32);
+                           groups * d, d, CacheType::f32);
       job.values = in_blocks(ctx, reinterpret_cast<const std::byte*>(data<float>(v) + run.first * groups * dv),
-                             run.count, groups * dv * 4, dv * 4, DType::f32);
+                             run.count, groups * dv, dv, CacheType::f32);
     }
   }
   attend(ctx, {jobs, runs});
@@ -153,13 +151,16 @@ void backward(Ctx& ctx, const GradCall& g) {
 
 Cost cost(const Ctx& ctx, const OpCall& c) {
   Cost out;
-  const auto heads = static_cast<double>(c.in[0].shape[1]), groups = static_cast<double>(c.in[1].shape[1]);
+  const auto heads = static_cast<double>(c.in[0].shape[1]);
   const auto width = static_cast<double>(c.in[0].last() + c.in[2].last());
+  const int64_t keys = c.in[1].shape[1] * c.in[1].last(), values = c.in[2].shape[1] * c.in[2].last();
   for (const Run& run : ctx.batch.runs) {
     const double pairs = static_cast<double>(run.count) * (run.past + (run.count + 1) / 2.0);
     out.operations += 2.0 * pairs * heads * width;
-    if (ctx.kv)
-      out.cache_bytes += (run.past + run.count) * groups * width * static_cast<double>(size_of(ctx.kv->type()));
+    if (!ctx.kv) continue;
+    const CacheType type = ctx.kv->type();
+    out.cache_bytes +=
+        (run.past + run.count) * static_cast<double>(cache_row_bytes(type, keys) + cache_row_bytes(type, values));
   }
   return out;
 }

@@ -77,11 +77,11 @@ void run_absorbed(Ctx& ctx, const OpCall& c, std::span<const Run> runs, const Sh
   const Tensor query = concat(ctx, q_latent, slice(ctx, q, s.nope, s.rope));
   Tensor attended = Tensor::of(DType::f32, {count, s.heads, s.lora});
   ctx.arena.place(attended);
-  const int64_t width = s.lora + s.rope, unit = size_of(ctx.kv->type());
+  const int64_t width = s.lora + s.rope;
   auto* jobs = reinterpret_cast<AttendJob*>(ctx.arena.scratch(runs.size() * sizeof(AttendJob)));
   for (size_t i = 0; i < runs.size(); ++i) {
     const Run& run = runs[i];
-    const CachedRows rows{ctx.kv->pages(settings.slot, run.sequence).data(), width * unit, 0, ctx.kv->type()};
+    const CachedRows rows{ctx.kv->pages(settings.slot, run.sequence).data(), width, 0, ctx.kv->type()};
     jobs[i] = {.q = data<float>(query) + (run.first - first) * s.heads * width,
                .q_row_stride = s.heads * width,
                .q_head_stride = width,
@@ -122,9 +122,9 @@ void run_expanded(Ctx& ctx, const OpCall& c, const Run& run, const Shape& s) {
     Buffer memory(ctx.arena.scratch(static_cast<size_t>(bytes)), static_cast<size_t>(bytes));
     nope = head_linear(ctx, latent, transpose(ctx, *c.weights[1], memory));
   }
-  // In the cache's type, as rows of a plain cache would be.
-  const DType type = ctx.kv->type();
-  const int64_t unit = size_of(type);
+  // As rows of a plain cache would be; these live for this step alone and need not be smaller than bf16.
+  const CacheType type = ctx.kv->type() == CacheType::f32 ? CacheType::f32 : CacheType::bf16;
+  const int64_t unit = cache_row_bytes(type, 1);
   std::byte* keys = ctx.arena.scratch(static_cast<size_t>(total * s.heads * d * unit));
   std::byte* values = ctx.arena.scratch(static_cast<size_t>(total * s.heads * s.v * unit));
   ctx.pool.parallel_for(total, 8, [&](int64_t begin, int64_t end, int) {
@@ -144,8 +144,8 @@ void run_expanded(Ctx& ctx, const OpCall& c, const Run& run, const Shape& s) {
                       .out = data<float>(c.out[0]) + run.first * s.heads * s.v,
                       .out_row_stride = s.heads * s.v,
                       .out_head_stride = s.v,
-                      .keys = in_blocks(ctx, keys, total, s.heads * d * unit, d * unit, type),
-                      .values = in_blocks(ctx, values, total, s.heads * s.v * unit, s.v * unit, type),
+                      .keys = in_blocks(ctx, keys, total, s.heads * d, d, type),
+                      .values = in_blocks(ctx, values, total, s.heads * s.v, s.v, type),
                       .heads = s.heads,
                       .groups = s.heads,
                       .key_width = d,
@@ -171,12 +171,16 @@ void run_kernel(Ctx& ctx, OpCall& c) {
   const auto settings = c.attrs.as<Settings>();
   const Tensor &latent = c.in[1], &key_rope = c.in[2];
   const std::span<const Run> runs = ctx.batch.runs;
-  for (const Run& run : runs) {
-    append_rows(ctx, settings.slot, run, data<float>(latent) + run.first * latent.stride[0], latent.stride[0], s.lora,
-                0, s.lora + s.rope);
-    append_rows(ctx, settings.slot, run, data<float>(key_rope) + run.first * key_rope.stride[0], key_rope.stride[0],
-                s.rope, s.lora, s.lora + s.rope);
+  const int64_t width = s.lora + s.rope;
+  const Arena::Mark before = ctx.arena.mark();
+  auto* rows = reinterpret_cast<float*>(ctx.arena.scratch(static_cast<size_t>(s.rows * width) * 4));
+  for (int64_t r = 0; r < s.rows; ++r) {
+    std::memcpy(rows + r * width, data<float>(latent) + r * latent.stride[0], static_cast<size_t>(s.lora) * 4);
+    std::memcpy(rows + r * width + s.lora, data<float>(key_rope) + r * key_rope.stride[0],
+                static_cast<size_t>(s.rope) * 4);
   }
+  for (const Run& run : runs) append_rows(ctx, settings.slot, run, rows + run.first * width, width, width);
+  ctx.arena.rewind(before);
   for (size_t i = 0; i < runs.size();) {
     size_t next = i + 1;
     const Arena::Mark mark = ctx.arena.mark();
@@ -204,7 +208,7 @@ Cost cost(const Ctx& ctx, const OpCall& c) {
     const auto width = static_cast<double>(run.expanded ? s.nope + s.rope + s.v : 2 * s.lora + s.rope);
     out.operations += 2.0 * pairs * heads * width + per_row * (run.expanded ? run.past + run.count : run.count);
     if (ctx.kv) {
-      out.cache_bytes += (run.past + run.count) * static_cast<double>((s.lora + s.rope) * size_of(ctx.kv->type()));
+      out.cache_bytes += (run.past + run.count) * static_cast<double>(cache_row_bytes(ctx.kv->type(), s.lora + s.rope));
     }
   }
   return out;
