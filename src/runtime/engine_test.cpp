@@ -16,7 +16,7 @@ struct Fixture {
   std::unique_ptr<Engine> engine;
 };
 
-Fixture make_engine(const Golden& golden, Device device, DType cache, int64_t positions = 1024) {
+Fixture make_engine(const Golden& golden, Device device, CacheType cache, int64_t positions = 1024) {
   LoadedModel loaded = load_for_test(write_golden_model(golden, Json()));
   Fixture out;
   out.model = std::make_shared<const Model>(std::move(loaded.model));
@@ -64,12 +64,14 @@ std::vector<int32_t> long_tokens(const Golden& golden) {
 // Each way of computing once: integer and float products, both kinds of cache.
 struct Way {
   Device device;
-  DType cache;
+  CacheType cache;
 };
 std::vector<Way> ways() {
   const std::vector<KernelSet> sets = available_kernel_sets();
-  std::vector<Way> out = {{{sets.back(), false}, DType::bf16}, {{sets.back(), true}, DType::f32}};
-  if (sets.size() > 2) out.push_back({{sets[1], false}, DType::f32});
+  std::vector<Way> out = {{{sets.back(), false}, CacheType::bf16},
+                          {{sets.back(), false}, CacheType::int8},
+                          {{sets.back(), true}, CacheType::f32}};
+  if (sets.size() > 2) out.push_back({{sets[1], false}, CacheType::f32});
   return out;
 }
 
@@ -79,7 +81,7 @@ TEST_P(EngineTest, PromptAndTenGreedyStepsAgreeWithTheReference) {
   const Golden golden = read_golden(GetParam());
   for (KernelSet set : available_kernel_sets()) {
     for (int64_t expanded_until : {int64_t{0}, golden.prompt}) {
-      const Fixture s = make_engine(golden, {set, true}, DType::f32);
+      const Fixture s = make_engine(golden, {set, true}, CacheType::f32);
       const Rows rows = fresh(*s.engine, golden.tokens, {static_cast<size_t>(golden.prompt), 1}, expanded_until);
       EXPECT_LE(largest_difference(rows, golden.logits, golden.vocab), golden.tolerance)
           << name(set) << " " << expanded_until;
@@ -152,7 +154,7 @@ TEST_P(EngineTest, BatchedEqualsAlone) {
 TEST_P(EngineTest, ForkEqualsACopyAndTruncateEqualsNeverHavingGoneOn) {
   const Golden golden = read_golden(GetParam());
   const std::vector<int32_t> tokens = long_tokens(golden);
-  const Fixture s = make_engine(golden, {available_kernel_sets().back(), false}, DType::bf16, 4096);
+  const Fixture s = make_engine(golden, {available_kernel_sets().back(), false}, CacheType::bf16, 4096);
   const std::span<const int32_t> all(tokens);
   const auto rest = static_cast<size_t>(golden.vocab);
   const Rows whole = fresh(*s.engine, all.first(180), {180 - 60, 60}, 0);
@@ -185,7 +187,7 @@ TEST_P(EngineTest, ForkEqualsACopyAndTruncateEqualsNeverHavingGoneOn) {
 
 TEST_P(EngineTest, ExpandedAndAbsorbedAttentionAgree) {
   const Golden golden = read_golden(GetParam());
-  const Fixture s = make_engine(golden, {available_kernel_sets().back(), true}, DType::f32);
+  const Fixture s = make_engine(golden, {available_kernel_sets().back(), true}, CacheType::f32);
   const Rows absorbed = fresh(*s.engine, golden.tokens, {64}, 0);
   const Rows expanded = fresh(*s.engine, golden.tokens, {64}, 1000);
   EXPECT_LE(largest_difference(expanded, absorbed, golden.vocab), 1e-5);
@@ -196,8 +198,8 @@ TEST_P(EngineTest, ExpandedAndAbsorbedAttentionAgree) {
 
 TEST_P(EngineTest, QuantisedActivationsAndCacheStayClose) {
   const Golden golden = read_golden(GetParam());
-  const Fixture exact = make_engine(golden, {available_kernel_sets().back(), true}, DType::f32);
-  const Fixture plain = make_engine(golden, {available_kernel_sets().back(), false}, DType::bf16);
+  const Fixture exact = make_engine(golden, {available_kernel_sets().back(), true}, CacheType::f32);
+  const Fixture plain = make_engine(golden, {available_kernel_sets().back(), false}, CacheType::bf16);
   const double difference = largest_difference(fresh(*plain.engine, golden.tokens, {64}, 0),
                                                fresh(*exact.engine, golden.tokens, {64}, 0), golden.vocab);
   EXPECT_LE(difference, 0.05);
@@ -209,7 +211,7 @@ INSTANTIATE_TEST_SUITE_P(Variants, EngineTest, testing::ValuesIn(golden_variants
 
 TEST(EngineErrors, AStepThatCannotBeDoneMovesNothing) {
   const Golden golden = read_golden("deepseek_v3");
-  const Fixture s = make_engine(golden, {available_kernel_sets().back(), false}, DType::bf16, 128);
+  const Fixture s = make_engine(golden, {available_kernel_sets().back(), false}, CacheType::bf16, 128);
   const auto a = s.engine->open(0).value(), b = s.engine->open(0).value();
   const std::vector<int32_t> good(100, 5), bad = {5, 96};
   const std::vector<int32_t> too_many(129, 5);

@@ -15,7 +15,7 @@ using Tokens = std::vector<int32_t>;
 
 class PrefixTreeTest : public testing::Test {
  protected:
-  explicit PrefixTreeTest(int64_t pages = 8) : cache({{"hash", 1}}, DType::f32, pages * kPagePositions) {}
+  explicit PrefixTreeTest(int64_t pages = 8) : cache({{"hash", 1}}, CacheType::f32, pages * kPagePositions) {}
 
   static uint32_t hash_of(std::span<const int32_t> tokens) {
     uint32_t hash = 2166136261u;
@@ -188,7 +188,7 @@ TEST_F(SmallPrefixTreeTest, FindsTheLongestBeginningAndOnlyThat) {
   std::mt19937 random(7);
   const auto draw = [&](int32_t n) { return static_cast<int32_t>(random() % static_cast<uint32_t>(n)); };
   for (const bool room : {true, false}) {
-    KvCache big({{"hash", 1}}, DType::f32, 4000 * kPagePositions);
+    KvCache big({{"hash", 1}}, CacheType::f32, 4000 * kPagePositions);
     PrefixTree all(big);
     std::vector<Tokens> inserted;
     for (int round = 0; round < 400; ++round) {
