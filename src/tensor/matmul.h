@@ -36,9 +36,9 @@ void multiply(Ctx& ctx, std::span<const Product> work);
 void panel_product(const Ctx& ctx, const Weight& weight, int64_t expert, int64_t panel, const PackedRows& x,
                    int64_t first, int64_t rows, float* y);
 
-// How a loop over panels is cut: for few rows each thread reads one stream of weights.
+// How a loop over panels is cut: for a single row each thread reads one stream of weights.
 inline ThreadPool::Split split_for(int64_t rows) {
-  return rows <= 32 ? ThreadPool::Split::even : ThreadPool::Split::guided;
+  return rows == 1 ? ThreadPool::Split::even : ThreadPool::Split::guided;
 }
 
 }  // namespace landfall
