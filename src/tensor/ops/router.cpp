@@ -44,13 +44,22 @@ void gate(const RouterSpec& s, const Real* z, int64_t n, Real* out) {
   for (int64_t e = 0; e < n; ++e) out[e] /= total;
 }
 
-// The k best experts of one row, ties to the lower index, in ascending order. choice is changed.
+// What one row needs besides its outputs.
 template <class Real>
-void choose(const RouterSpec& s, Real* choice, int64_t n, int32_t* ids) {
+struct Scratch {
+  Real *score, *choice;  // [experts]
+  Real* group;           // [groups]
+  int32_t* order;        // [groups]
+};
+
+// The k best experts of one row, ties to the lower index, in ascending order. Changes all of the scratch but the
+// scores.
+template <class Real>
+void choose(const RouterSpec& s, const Scratch<Real>& scratch, int64_t n, int32_t* ids) {
   constexpr Real kOut = -std::numeric_limits<Real>::infinity();
+  Real* choice = scratch.choice;
   if (s.groups_kept < s.groups) {
     const int64_t width = n / s.groups;
-    std::vector<Real> group(static_cast<size_t>(s.groups));
     for (int32_t g = 0; g < s.groups; ++g) {
       Real best = kOut, second = kOut;
       for (int64_t e = g * width; e < (g + 1) * width; ++e) {
@@ -61,15 +70,14 @@ void choose(const RouterSpec& s, Real* choice, int64_t n, int32_t* ids) {
           second = choice[e];
         }
       }
-      group[static_cast<size_t>(g)] = s.gate == RouterSpec::Gate::sigmoid && width > 1 ? best + second : best;
+      scratch.group[g] = s.gate == RouterSpec::Gate::sigmoid && width > 1 ? best + second : best;
     }
-    std::vector<int32_t> order(static_cast<size_t>(s.groups));
-    std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
-      return group[static_cast<size_t>(a)] > group[static_cast<size_t>(b)];
+    std::iota(scratch.order, scratch.order + s.groups, 0);
+    std::sort(scratch.order, scratch.order + s.groups, [&](int32_t a, int32_t b) {
+      return scratch.group[a] > scratch.group[b] || (scratch.group[a] == scratch.group[b] && a < b);
     });
-    for (size_t i = static_cast<size_t>(s.groups_kept); i < order.size(); ++i) {
-      std::fill(choice + order[i] * width, choice + (order[i] + 1) * width, kOut);
+    for (int32_t i = s.groups_kept; i < s.groups; ++i) {
+      std::fill(choice + scratch.order[i] * width, choice + (scratch.order[i] + 1) * width, kOut);
     }
   }
   for (int32_t k = 0; k < s.experts_per_row; ++k) {
@@ -84,20 +92,17 @@ void choose(const RouterSpec& s, Real* choice, int64_t n, int32_t* ids) {
 }
 
 template <class Real>
-void route_row(const RouterSpec& s, const Weight* bias, const Real* z, int64_t n, int32_t* ids, Real* weights) {
-  std::vector<Real> score(static_cast<size_t>(n));
-  gate(s, z, n, score.data());
-  std::vector<Real> choice = score;
-  if (bias) {
-    for (int64_t e = 0; e < n; ++e) choice[static_cast<size_t>(e)] += vector_data(*bias)[e];
+void route_row(const RouterSpec& s, const Weight* bias, const Real* z, int64_t n, const Scratch<Real>& scratch,
+               int32_t* ids, Real* weights) {
+  gate(s, z, n, scratch.score);
+  for (int64_t e = 0; e < n; ++e) {
+    const Real v = scratch.score[e] + (bias ? vector_data(*bias)[e] : 0.0f);
+    // NaN scores would compare false with everything; they lose against every number instead.
+    scratch.choice[e] = std::isnan(v) ? std::numeric_limits<Real>::lowest() : v;
   }
-  // NaN scores would compare false with everything; they lose against every number instead.
-  for (Real& v : choice) {
-    if (std::isnan(v)) v = std::numeric_limits<Real>::lowest();
-  }
-  choose(s, choice.data(), n, ids);
+  choose(s, scratch, n, ids);
   Real total = 0;
-  for (int32_t k = 0; k < s.experts_per_row; ++k) total += weights[k] = score[static_cast<size_t>(ids[k])];
+  for (int32_t k = 0; k < s.experts_per_row; ++k) total += weights[k] = scratch.score[ids[k]];
   const Real factor = s.normalise ? static_cast<Real>(s.scale) / (total + static_cast<Real>(1e-20)) : s.scale;
   for (int32_t k = 0; k < s.experts_per_row; ++k) weights[k] *= factor;
 }
@@ -106,9 +111,11 @@ void reference(Ctx&, OpCall& c) {
   const auto s = c.attrs.as<RouterSpec>();
   const int64_t n = c.in[0].last(), k = s.experts_per_row;
   const std::vector<double> z = load_doubles(c.in[0]);
-  std::vector<double> weights(static_cast<size_t>(c.out[1].elements()));
+  std::vector<double> weights(static_cast<size_t>(c.out[1].elements())), numbers(static_cast<size_t>(2 * n + s.groups));
+  std::vector<int32_t> order(static_cast<size_t>(s.groups));
+  const Scratch<double> scratch{numbers.data(), numbers.data() + n, numbers.data() + 2 * n, order.data()};
   for (int64_t r = 0; r < c.in[0].rows(); ++r) {
-    route_row<double>(s, c.weights[0], z.data() + r * n, n, data<int32_t>(c.out[0]) + r * k, weights.data() + r * k);
+    route_row(s, c.weights[0], z.data() + r * n, n, scratch, data<int32_t>(c.out[0]) + r * k, weights.data() + r * k);
   }
   store_doubles(c.out[1], weights);
 }
@@ -116,12 +123,19 @@ void reference(Ctx&, OpCall& c) {
 void run(Ctx& ctx, OpCall& c) {
   const auto s = c.attrs.as<RouterSpec>();
   const int64_t n = c.in[0].last(), k = s.experts_per_row;
-  ctx.pool.parallel_for(c.in[0].rows(), 4, [&](int64_t begin, int64_t end, int) {
+  const Arena::Mark mark = ctx.arena.mark();
+  const int64_t each = 2 * (n + s.groups);
+  std::byte* scratch = ctx.arena.scratch(static_cast<size_t>(each * 4 * ctx.pool.threads()));
+  ctx.pool.parallel_for(c.in[0].rows(), 4, [&](int64_t begin, int64_t end, int thread) {
+    auto* numbers = reinterpret_cast<float*>(scratch) + each * thread;
+    const Scratch<float> own{numbers, numbers + n, numbers + 2 * n,
+                             reinterpret_cast<int32_t*>(numbers + 2 * n + s.groups)};
     for (int64_t r = begin; r < end; ++r) {
-      route_row<float>(s, c.weights[0], data<float>(c.in[0]) + r * c.in[0].stride[0], n,
-                       data<int32_t>(c.out[0]) + r * k, data<float>(c.out[1]) + r * k);
+      route_row(s, c.weights[0], data<float>(c.in[0]) + r * c.in[0].stride[0], n, own, data<int32_t>(c.out[0]) + r * k,
+                data<float>(c.out[1]) + r * k);
     }
   });
+  ctx.arena.rewind(mark);
 }
 
 // The choice is held fixed. With w_k = scale * s_k (or normalised), the gradient goes through the chosen scores to z.

@@ -1,0 +1,64 @@
+// A step like the one before it takes no memory from the heap: allocations of the whole program are counted.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "model/golden_model_test.h"
+#include "runtime/engine.h"
+
+namespace {
+std::atomic<int64_t> g_allocations{0};
+}
+
+// Sanitizers bring operators of their own. Not inlined, or the compiler sees malloc and delete as a pair that is wrong.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+[[gnu::noinline]] void* operator new(size_t size) {
+  ++g_allocations;
+  if (void* p = std::malloc(size)) return p;
+  throw std::bad_alloc();
+}
+[[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p, size_t) noexcept { std::free(p); }
+
+namespace landfall {
+namespace {
+
+class SteadyState : public testing::TestWithParam<std::string> {};
+
+TEST_P(SteadyState, AStepTakesNoMemoryFromTheHeap) {
+  const Golden golden = read_golden(GetParam());
+  LoadedModel loaded = load_for_test(write_golden_model(golden, Json()));
+  EngineOptions options;
+  options.threads = 2;
+  options.context = 256;
+  options.cache_positions = 1024;
+  auto engine = Engine::create(std::make_shared<const Model>(std::move(loaded.model)), options);
+  ASSERT_TRUE(engine.ok()) << engine.status().message();
+  std::vector<Engine::Work> work;
+  std::vector<int32_t> next(3);
+  while (work.size() < next.size()) work.push_back({(*engine)->open(0).value(), golden.tokens, 1});
+  for (const Engine::Work& prompt : work) ASSERT_TRUE((*engine)->step({&prompt, 1}).ok());
+  for (size_t i = 0; i < work.size(); ++i) work[i].tokens = {&next[i], 1};
+  auto step = [&] {
+    const auto logits = (*engine)->step(work);
+    ASSERT_TRUE(logits.ok()) << logits.status().message();
+    for (size_t i = 0; i < next.size(); ++i) {
+      const auto row = logits->row(static_cast<int64_t>(i));
+      next[i] = static_cast<int32_t>(std::max_element(row.begin(), row.end()) - row.begin());
+    }
+  };
+  for (int i = 0; i < 8; ++i) step();
+  const int64_t before = g_allocations;
+  for (int i = 0; i < 30; ++i) step();  // within one page
+  EXPECT_EQ(g_allocations - before, 0) << "in 30 steps";
+}
+
+INSTANTIATE_TEST_SUITE_P(Variants, SteadyState, testing::ValuesIn(golden_variants()),
+                         [](const auto& info) { return info.param; });
+
+}  // namespace
+}  // namespace landfall
+#endif
