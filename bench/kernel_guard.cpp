@@ -86,7 +86,7 @@ void with_case(const Case& c, KernelSet set, const std::function<void(const Call
   Arena arena;
   RunReader reader;
   OpInputs inputs(7);
-  TestCache cache(DType::bf16, c.cache_widths, c.runs[0].past + c.runs[0].count);
+  TestCache cache(CacheType::bf16, c.cache_widths, c.runs[0].past + c.runs[0].count);
   Ctx ctx = make_ctx(reader, {set, false}, pool, arena, batch.batch(), c.cache_widths.empty() ? nullptr : &cache);
   const Call call = c.make(ctx, inputs);
   use([&] {

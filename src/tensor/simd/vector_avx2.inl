@@ -42,10 +42,17 @@ inline I32 dot8(I32 acc, I32 w, const int8_t* x) {
   const __m256i four = _mm256_set1_epi32(read_i32(x));
   return {dot8_half(acc.lo, w.lo, four), dot8_half(acc.hi, w.hi, four)};
 }
+// Holds the compiler to the order of the source: a row's next bytes are not read before its sums are up to date. Left
+// alone it computes all products first, and with 16 registers keeps them in memory.
+LANDFALL_INLINE void in_order(const int8_t*& x, I32& sum) { asm("" : "+r"(x), "+x"(sum.lo), "+x"(sum.hi)); }
+
 // Products of bytes below 128 fit into 16 bits, of small ones several sums do: they are widened once for all of them.
 #define LANDFALL_OWN_DOT_LINES
 template <int kMost, int kLines, int N>
-LANDFALL_INLINE void dot_lines(const I32* line, const int8_t* const* x, int at, I32* acc) {
+LANDFALL_INLINE void dot_lines(const I32* line, const int8_t* const* rows, int at, I32* acc) {
+  const int8_t* x[N];
+  LANDFALL_UNROLL
+  for (int n = 0; n < N; ++n) x[n] = rows[n];
   if constexpr (kMost < 128) {
     constexpr int kRoom = 32767 / (2 * 127 * kMost);
     constexpr int kFit = kRoom >= kLines ? kLines : kRoom >= 4 ? 4 : kRoom >= 2 ? 2 : 1;
@@ -61,6 +68,7 @@ LANDFALL_INLINE void dot_lines(const I32* line, const int8_t* const* x, int at, 
           const __m256i lo = _mm256_maddubs_epi16(line[first + j].lo, four);
           const __m256i hi = _mm256_maddubs_epi16(line[first + j].hi, four);
           sum[n] = j == 0 ? I32{lo, hi} : I32{_mm256_add_epi16(sum[n].lo, lo), _mm256_add_epi16(sum[n].hi, hi)};
+          in_order(x[n], sum[n]);
         }
       }
       LANDFALL_UNROLL
@@ -73,7 +81,10 @@ LANDFALL_INLINE void dot_lines(const I32* line, const int8_t* const* x, int at, 
     LANDFALL_UNROLL
     for (int j = 0; j < kLines; ++j) {
       LANDFALL_UNROLL
-      for (int n = 0; n < N; ++n) acc[n] = dot8(acc[n], line[j], x[n] + at + 4 * j);
+      for (int n = 0; n < N; ++n) {
+        acc[n] = dot8(acc[n], line[j], x[n] + at + 4 * j);
+        in_order(x[n], acc[n]);
+      }
     }
   }
 }
