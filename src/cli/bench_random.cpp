@@ -24,6 +24,7 @@ Status write_random(CommandContext& context) {
   what.type = a.text("type", "Q4_0");
   what.seed = static_cast<uint64_t>(a.integer("seed", 1));
   what.fused = a.has("fused-key-values");
+  what.zipf = a.has("zipf");
   const std::string path = a.text("write");
   LANDFALL_ASSIGN(const EngineOptions options, engine_options(a));
   ThreadPool pool(options.threads > 0 ? options.threads : usable_cpus());

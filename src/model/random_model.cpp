@@ -67,6 +67,28 @@ const Format* choose(const FileType& type, std::string_view name, int64_t column
   return fitting(type.most, columns);
 }
 
+// ---- numbers
+
+class Random {  // splitmix64 (Steele, Lea, Flood 2014)
+ public:
+  explicit Random(uint64_t seed) : state_(seed) {}
+  uint64_t next() {
+    uint64_t z = state_ += 0x9e3779b97f4a7c15ull;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    return z ^ (z >> 31);
+  }
+  // Close to normal, of deviation 1: the sum of four uniform numbers.
+  float normal() {
+    float sum = -2;
+    for (int i = 0; i < 4; ++i) sum += static_cast<float>(next() >> 40) * 0x1p-24f;
+    return sum * 1.7320508f;
+  }
+
+ private:
+  uint64_t state_;
+};
+
 // ---- the tensors of a model
 
 struct Plan {
@@ -95,6 +117,35 @@ double standard_deviation(std::string_view name, int64_t columns, int64_t layers
   return unit;
 }
 
+// By how much each expert's router row is larger so that `chosen` experts a token follow Zipf's law. A score is close
+// to normal with a deviation in proportion to the row, and the chosen are those above a threshold: an expert of
+// deviation threshold / z(1 - p) is above it with probability p. No probability is over 0.45, where that ends.
+std::vector<double> zipf_deviations(int64_t experts, int64_t chosen) {
+  constexpr double kMost = 0.45, kThreshold = 1.5;
+  auto probability = [](double z) { return std::erfc(z / std::sqrt(2.0)) / 2; };
+  auto expected = [&](double scale) {
+    double sum = 0;
+    for (int64_t r = 1; r <= experts; ++r) sum += std::min(kMost, scale / static_cast<double>(r));
+    return sum;
+  };
+  // The value at which a rising function reaches a wanted one.
+  auto solve = [](auto&& rising, double wanted, double low, double high) {
+    for (int step = 0; step < 80; ++step) {
+      const double middle = (low + high) / 2;
+      (rising(middle) < wanted ? low : high) = middle;
+    }
+    return low;
+  };
+  const double wanted = std::min(static_cast<double>(chosen), 0.4 * static_cast<double>(experts));
+  const double scale = solve(expected, wanted, 0, static_cast<double>(experts));
+  std::vector<double> out;
+  for (int64_t r = 1; r <= experts; ++r) {
+    const double p = std::min(kMost, scale / static_cast<double>(r));
+    out.push_back(kThreshold / solve([&](double z) { return -probability(z); }, -p, 0, 10));
+  }
+  return out;
+}
+
 void add_weight(Plan& plan, const FileType& type, const WeightSpec& spec, int64_t layer, int64_t layers) {
   const auto place =
       std::find_if(spec.places.begin(), spec.places.end(), [](const WeightPlace& p) { return !p.gguf.empty(); });
@@ -112,6 +163,21 @@ void add_weight(Plan& plan, const FileType& type, const WeightSpec& spec, int64_
     shape.insert(shape.begin(), spec.experts);
   plan.add(place->gguf, std::move(shape), choose(type, place->gguf, spec.in, layer, layers),
            {standard_deviation(place->gguf, spec.in, layers), {}});
+}
+
+// Every router's rows, popular experts scattered over the layer.
+void skew_routers(Plan& plan, int64_t experts, int64_t chosen, uint64_t seed) {
+  const std::vector<double> deviations = zipf_deviations(experts, chosen);
+  for (size_t i = 0; i < plan.tensors.size(); ++i) {
+    if (!ends(plan.tensors[i].name, "ffn_gate_inp.weight")) continue;
+    Random random(seed * 977 + i);
+    Plan::Content& content = plan.contents[i];
+    for (int64_t e = 0; e < experts; ++e) {
+      const auto rank = static_cast<size_t>((e * 37 + static_cast<int64_t>(i)) % experts);
+      for (int64_t c = plan.tensors[i].columns(); c > 0; --c)
+        content.values.push_back(static_cast<float>(content.deviation * deviations[rank]) * random.normal());
+    }
+  }
 }
 
 Json metadata_of(const RandomModel& what, const FileType& type) {
@@ -140,11 +206,14 @@ Result<Plan> plan_of(const RandomModel& what, const FileType& type) {
   Config config;
   architecture->parse(reader, config);
   LANDFALL_TRY(reader.status());
+  if (what.zipf && config.experts == 0)
+    return Status(Code::invalid_argument, std::string(shape.name) + " has no experts to choose between");
   Plan plan;
   for (int64_t layer = -1; layer < config.layers; ++layer) {
     for (const WeightSpec& spec : architecture->weights(config, layer))
       add_weight(plan, type, spec, layer, config.layers);
   }
+  if (what.zipf) skew_routers(plan, config.experts, config.router.experts_per_row, what.seed);
   if (shape.rope_scaling == "llama3") {
     const int64_t dims = config.rope_dims;
     const auto plain = plain_frequencies(dims, shape.rope_base);
@@ -156,28 +225,6 @@ Result<Plan> plan_of(const RandomModel& what, const FileType& type) {
   }
   return plan;
 }
-
-// ---- numbers
-
-class Random {  // splitmix64 (Steele, Lea, Flood 2014)
- public:
-  explicit Random(uint64_t seed) : state_(seed) {}
-  uint64_t next() {
-    uint64_t z = state_ += 0x9e3779b97f4a7c15ull;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    return z ^ (z >> 31);
-  }
-  // Close to normal, of deviation 1: the sum of four uniform numbers.
-  float normal() {
-    float sum = -2;
-    for (int i = 0; i < 4; ++i) sum += static_cast<float>(next() >> 40) * 0x1p-24f;
-    return sum * 1.7320508f;
-  }
-
- private:
-  uint64_t state_;
-};
 
 // Encoding every weight would take minutes, so a row is put together from pieces of 256 or 32 columns drawn from a pool
 // of encoded ones.

@@ -20,6 +20,7 @@ struct RandomModel {
   std::string type = "Q4_0";  // of random_model_types()
   uint64_t seed = 1;
   bool fused = false;  // latent attention with one attn_kv_b tensor, as in older files
+  bool zipf = false;   // the r-th most popular expert is chosen in proportion to 1 / r, instead of all alike
 };
 
 // "F16, Q8_0, ...": names as people know them from file names. A type is a mix where the usual file of that name is

@@ -53,16 +53,19 @@ class RoutingReader : public RunReader {
     if (call.op->name != "router") return;
     const auto ids = load_doubles(call.out[0]);
     const size_t used = ids.size() / static_cast<size_t>(call.out[0].rows());
+    for (double id : ids) ++times[static_cast<size_t>(id)];
     for (size_t at = 0; at < ids.size(); at += used)
       chosen.insert(std::set<double>(ids.begin() + static_cast<std::ptrdiff_t>(at),
                                      ids.begin() + static_cast<std::ptrdiff_t>(at + used)));
   }
   std::set<std::set<double>> chosen;
+  std::map<size_t, int> times;  // each expert, in all layers together
 };
 
 struct Answer {
   std::vector<double> logits;
   size_t routings = 0;
+  double eighth = 0;  // of all choices, by the eight that are chosen most
 };
 
 constexpr int32_t kTokens = 24;
@@ -86,6 +89,12 @@ Answer run(const std::string& path, Model& model) {
   Answer out;
   out.logits = load_doubles(forward(ctx, model));
   out.routings = reader.chosen.size();
+  std::vector<int> times;
+  for (const auto& [id, n] : reader.times) times.push_back(n);
+  std::sort(times.rbegin(), times.rend());
+  const double all_choices = std::accumulate(times.begin(), times.end(), 0.0);
+  out.eighth = std::accumulate(times.begin(), times.begin() + std::min<std::ptrdiff_t>(8, std::ssize(times)), 0.0) /
+               std::max(1.0, all_choices);
   return out;
 }
 
@@ -153,6 +162,22 @@ TEST(RandomModel, EveryTypeIsWrittenAndRead) {
     for (double v : answer.logits) ASSERT_TRUE(std::isfinite(v));
   }
   EXPECT_GE(count, 15);
+  (void)Env::real().remove(path).ok();
+}
+
+TEST(RandomModel, ExpertsAreChosenAlikeOrByZipfsLaw) {
+  const std::string path = temporary("zipf.gguf");
+  ModelShape shape = with_layers(small("deepseek-v2-lite"), 2);  // one layer with experts
+  shape.experts = 64;
+  double eighth[2];
+  for (bool zipf : {false, true}) {
+    ASSERT_TRUE(write({.shape = shape, .zipf = zipf}, path).ok());
+    Model model;
+    eighth[zipf] = run(path, model).eighth;
+  }
+  EXPECT_LT(eighth[0], 0.33);  // eight of 64 are chosen 12 % of the time, the most popular of a small sample more often
+  EXPECT_GT(eighth[1], 0.40);  // 48 % by the law
+  EXPECT_FALSE(write({.shape = small("r1-qwen3-8b"), .zipf = true}, path).ok());
   (void)Env::real().remove(path).ok();
 }
 
