@@ -94,7 +94,7 @@ class Program(Commands):
                             (["list"], {"folder", "models", "unfinished"}),
                             (["show", "Tiny"], {"architecture", "parameters", "context", "quantization", "licence", "chat", "thinking"}),
                             (["verify"], {"models"}),
-                            (["doctor"], {"features", "kernels", "available_memory", "fits", "problems"})):
+                            (["doctor"], {"features", "kernels", "threads", "cores", "memory_nodes", "fits", "problems"})):
             with self.subTest(words[0]):
                 self.assertLessEqual(keys, set(json.loads(self.succeed(*words, "--json"))))
         offered = {c for c in re.findall(r"(?m)^  (\w+)  +\w", self.succeed()) if "--json" in self.succeed(c, "--help")}

@@ -1,11 +1,8 @@
 #include "base/thread_pool.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
-#include <cstdio>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -13,11 +10,18 @@
 namespace landfall {
 namespace {
 
-// About 50 microseconds: longer than the gap between two loops of one decode step, shorter than anyone notices.
+// About 50 microseconds: longer than the gap between two loops of one decode step, shorter than anyone notices. Not at
+// all with more threads than can run at once: who spins then holds the processor that the awaited thread needs.
 constexpr int kSpins = 2000;
+
+// The caller waits for threads that are at work, so a good deal longer before it gives its processor away.
+constexpr int kSpinsAtEnd = 10 * kSpins;
 
 // A guided range is what is left over this many shares for each thread.
 constexpr int kSharesPerThread = 4;
+
+// What one thread writes while others read stands in a cache line of its own.
+constexpr size_t kCacheLine = 64;
 
 void pause() {
 #if defined(__x86_64__)
@@ -29,34 +33,55 @@ void pause() {
 
 }  // namespace
 
-// One word says everything about the current loop: its number, whether it may still be joined, and how many workers are
-// in it. A worker joins by counting itself in while the word is unchanged; the caller closes the loop when the work is
-// handed out and waits only for those inside, so a worker that the system has put aside delays nobody.
-constexpr uint64_t kOpen = uint64_t{1} << 16;
-constexpr uint64_t kInside = kOpen - 1;
-constexpr int kNumberShift = 17;
+IndexRange even_range(int64_t count, int64_t grain, int threads, int thread) {
+  // Of `grains` in whole and `more` threads that get one more, evenly spread.
+  const int64_t grains = (count + grain - 1) / grain;
+  const auto begin_of = [&](int64_t t) {
+    return std::min(count, (grains / threads * t + grains % threads * t / threads) * grain);
+  };
+  return {begin_of(thread), begin_of(thread + 1)};
+}
+
+// The caller publishes a loop in `word`: its number, and whether it may still be joined. A worker says in its own slot
+// that it is inside and then looks whether the loop is still open; the caller closes the loop when the work is handed
+// out and then looks which workers are inside. Each writes first and looks afterwards, so one of the two sees the
+// other, and a worker that the system has put aside delays nobody. No word is written by several threads: a loop costs
+// each thread a few cache lines to fetch, however many threads there are.
+constexpr uint64_t kOpen = 1;
+
+struct alignas(kCacheLine) Slot {
+  std::atomic<bool> inside{false};
+  std::atomic<uint64_t> taken{0};  // number of the last loop of which this thread's even range was taken, by anyone
+};
 
 struct ThreadPool::State {
+  explicit State(int threads, Numa& with) : slots(static_cast<size_t>(threads)), numa(with) {}
+
+  std::vector<Slot> slots;  // by thread
+  std::vector<int> nodes;   // by thread
   std::vector<std::thread> workers;
+  Numa& numa;
+  int spins = kSpins, spins_at_end = kSpinsAtEnd;
   std::mutex mutex;
   std::condition_variable wake;
-  std::atomic<uint64_t> word{0};
-  std::atomic<bool> stop{false};
-  std::atomic<int> sleeping{0};
 
-  // The current loop.
+  // The current loop; read by all threads while it is open.
+  alignas(kCacheLine) std::atomic<uint64_t> word{0};
+  std::atomic<bool> stop{false};
   Call call = nullptr;
   void* context = nullptr;
   int64_t count = 0;
   int64_t grain = 1;
-  int64_t shares = 1;      // a range is this part of what is left, in whole grains
-  int64_t even_range = 0;  // or of this length, where it is not 0
-  std::atomic<int64_t> next{0};
+  int64_t shares = 1;  // a guided range is this part of what is left, in whole grains
+  Split split = Split::guided;
 
-  void work(int thread) {
+  alignas(kCacheLine) std::atomic<int64_t> next{0};  // where the next guided range begins
+  alignas(kCacheLine) std::atomic<int> sleeping{0};
+
+  void work_guided(int thread) {
     int64_t begin = next.load(std::memory_order_relaxed);
     while (begin < count) {
-      const int64_t share = even_range > 0 ? even_range : (count - begin + shares - 1) / shares;
+      const int64_t share = (count - begin + shares - 1) / shares;
       const int64_t end = std::min(begin + (share + grain - 1) / grain * grain, count);
       if (!next.compare_exchange_weak(begin, end, std::memory_order_relaxed)) continue;
       call(context, begin, end, thread);
@@ -64,34 +89,63 @@ struct ThreadPool::State {
     }
   }
 
-  static bool joinable(uint64_t w, uint64_t seen) { return (w & kOpen) != 0 && (w >> kNumberShift) != seen; }
+  // The range of `owner`, unless somebody has it.
+  void work_even(uint64_t number, int owner, int thread) {
+    std::atomic<uint64_t>& taken = slots[static_cast<size_t>(owner)].taken;
+    if (taken.load(std::memory_order_relaxed) == number || taken.exchange(number, std::memory_order_relaxed) == number)
+      return;
+    const auto [begin, end] = even_range(count, grain, static_cast<int>(slots.size()), owner);
+    if (begin < end) call(context, begin, end, thread);
+  }
+
+  void work(uint64_t number, int thread) {
+    if (split == Split::guided) return work_guided(thread);
+    work_even(number, thread, thread);
+    if (thread != 0) return;
+    // The caller would wait for the others anyway, and looks at their slots for that.
+    for (int other = 1; other < static_cast<int>(slots.size()); ++other) work_even(number, other, thread);
+  }
+
+  static bool joinable(uint64_t w, uint64_t seen) { return (w & kOpen) != 0 && w != seen; }
 
   void worker(int thread) {
+    Slot& slot = slots[static_cast<size_t>(thread)];
     uint64_t seen = 0;
-    int spins = 0;
+    int spun = 0;
     while (!stop.load(std::memory_order_relaxed)) {
-      uint64_t w = word.load(std::memory_order_acquire);
+      const uint64_t w = word.load();
       if (joinable(w, seen)) {
-        spins = 0;
-        if (!word.compare_exchange_weak(w, w + 1, std::memory_order_acq_rel)) continue;
-        seen = w >> kNumberShift;
-        work(thread);
-        word.fetch_sub(1, std::memory_order_release);
-      } else if (++spins < kSpins) {
+        seen = w;
+        slot.inside.store(true);
+        if (word.load() == w) work(w / 2, thread);
+        slot.inside.store(false);
+        spun = 0;
+      } else if (++spun < spins) {
         pause();
       } else {
         std::unique_lock lock(mutex);
         sleeping.fetch_add(1);
         wake.wait(lock, [&] { return joinable(word.load(), seen) || stop.load(); });
         sleeping.fetch_sub(1);
-        spins = 0;
+        spun = 0;
       }
     }
   }
 };
 
-ThreadPool::ThreadPool(int threads) : state_(std::make_unique<State>()) {
-  for (int i = 1; i < threads; ++i) state_->workers.emplace_back([s = state_.get(), i] { s->worker(i); });
+ThreadPool::ThreadPool(int threads, const Topology& machine, Numa& numa)
+    : state_(std::make_unique<State>(std::max(1, threads), numa)) {
+  State& s = *state_;
+  threads = static_cast<int>(s.slots.size());
+  if (threads > machine.usable_processors()) s.spins = s.spins_at_end = 0;
+  const bool bound = machine.nodes().size() > 1;
+  for (int i = 0; bound && i < threads; ++i) s.nodes.push_back(machine.core_of(i, threads).node);
+  for (int i = 1; i < threads; ++i) {
+    s.workers.emplace_back([state = &s, i, processors = machine.core_of(i, threads).processors, bound] {
+      if (bound) (void)state->numa.bind_thread(processors);  // refused: the system places the thread, as without nodes
+      state->worker(i);
+    });
+  }
 }
 
 ThreadPool::~ThreadPool() {
@@ -103,7 +157,9 @@ ThreadPool::~ThreadPool() {
   for (std::thread& worker : state_->workers) worker.join();
 }
 
-int ThreadPool::threads() const { return static_cast<int>(state_->workers.size()) + 1; }
+int ThreadPool::threads() const { return static_cast<int>(state_->slots.size()); }
+std::span<const int> ThreadPool::nodes() const { return state_->nodes; }
+Numa& ThreadPool::numa() const { return state_->numa; }
 
 void ThreadPool::run(int64_t count, int64_t grain, Split split, Call call, void* context) {
   if (count <= 0) return;
@@ -116,42 +172,29 @@ void ThreadPool::run(int64_t count, int64_t grain, Split split, Call call, void*
   }
   s.grain = grain;
   s.shares = kSharesPerThread * total;
-  s.even_range = split == Split::even ? (count + total - 1) / total : 0;
+  s.split = split;
   s.call = call;
   s.context = context;
   s.count = count;
   s.next.store(0, std::memory_order_relaxed);
-  const uint64_t number = (s.word.load(std::memory_order_relaxed) >> kNumberShift) + 1;
-  s.word.store(number << kNumberShift | kOpen);
+  const uint64_t number = s.word.load(std::memory_order_relaxed) / 2 + 1;
+  s.word.store(2 * number + kOpen);
   if (s.sleeping.load() > 0) {
     std::lock_guard lock(s.mutex);  // a worker between its test and its wait must not miss this
     s.wake.notify_all();
   }
-  s.work(0);
-  s.word.fetch_and(~kOpen, std::memory_order_acq_rel);
-  for (int spins = 0; (s.word.load(std::memory_order_acquire) & kInside) != 0;) {
-    if (++spins < 20000) {
-      pause();
-    } else {
-      std::this_thread::yield();
+  s.work(number, 0);
+  s.word.store(2 * number);
+  int spun = 0;
+  for (const Slot& slot : s.slots) {
+    while (slot.inside.load()) {
+      if (++spun < s.spins_at_end) {
+        pause();
+      } else {
+        std::this_thread::yield();
+      }
     }
   }
-}
-
-int usable_cpus() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  int count = 1;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) count = std::max(1, CPU_COUNT(&set));
-  // cgroup v2 quota: "<quota> <period>" or "max <period>"
-  if (FILE* file = std::fopen("/sys/fs/cgroup/cpu.max", "r")) {
-    long long quota = 0, period = 0;
-    if (std::fscanf(file, "%lld %lld", &quota, &period) == 2 && quota > 0 && period > 0) {
-      count = std::min<int>(count, static_cast<int>(std::max<long long>(1, (quota + period - 1) / period)));
-    }
-    std::fclose(file);
-  }
-  return count;
 }
 
 }  // namespace landfall

@@ -21,7 +21,7 @@ inline constexpr Flag kDraftFlag = {"draft", Flag::Kind::text,
                                     "off"};
 inline constexpr Flag kCacheTypeFlag = {
     .name = "cache-type", .help = "numbers of the KV cache: bf16, int8 (half the memory) or f32", .otherwise = "bf16"};
-inline constexpr Flag kThreadsFlag = {"threads", Flag::Kind::integer, "processor threads", "all"};
+inline constexpr Flag kThreadsFlag = {"threads", Flag::Kind::integer, "processor threads", "one for each core"};
 Result<EngineOptions> engine_options(const Arguments& arguments);
 // As Service::Options::draft has it, the path of a model resolved.
 Result<std::string> chosen_draft(CommandContext& context);

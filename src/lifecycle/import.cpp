@@ -71,7 +71,7 @@ Status pack_file(Env& env, const ModelSource& source, Model model, const std::st
                                                 size_text(static_cast<uint64_t>(available)) +
                                                 " of memory are available; close other programs");
   }
-  ThreadPool pool(usable_cpus());
+  ThreadPool pool(this_machine().default_threads());
   LANDFALL_TRY(load_weights(
       source, pool,
       [&](uint64_t done, uint64_t) {

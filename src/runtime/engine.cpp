@@ -101,7 +101,7 @@ Engine::Engine(std::shared_ptr<const Model> model, EngineOptions options)
 Engine::~Engine() = default;
 
 Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<const Model> model, EngineOptions options) {
-  if (options.threads <= 0) options.threads = usable_cpus();
+  if (options.threads <= 0) options.threads = this_machine().default_threads();
   if (options.batch < 1 || options.batch > 65536) {
     return Status(Code::invalid_argument,
                   "a batch of " + std::to_string(options.batch) + " rows; 1 to 65536 are possible");

@@ -22,7 +22,7 @@
 namespace landfall {
 
 struct EngineOptions {
-  int threads = 0;              // 0: every usable processor
+  int threads = 0;              // 0: Topology::default_threads()
   int64_t context = 0;          // positions of one sequence at most; 0: the model's own, or what memory allows
   int64_t cache_positions = 0;  // positions in all sequences together; 0: one context
   int64_t batch = 512;          // rows of one step at most

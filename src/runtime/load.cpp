@@ -37,7 +37,7 @@ Result<Loaded> load(Env& env, const std::string& path, EngineOptions options, in
   } else {
     out.no_tokenizer = tokenizer.status();
   }
-  if (options.threads <= 0) options.threads = usable_cpus();
+  if (options.threads <= 0) options.threads = this_machine().default_threads();
   const auto available = static_cast<int64_t>(std::min<uint64_t>(env.available_memory(), INT64_MAX / 4));
   out.memory = estimate_memory(model, options, available);
   LANDFALL_TRY(check_memory(out.memory, available));

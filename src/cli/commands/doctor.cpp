@@ -1,6 +1,7 @@
 // doctor: what this machine offers, what fits into it, what is missing and how to mend it.
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -10,7 +11,8 @@
 #include "base/cpu.h"
 #include "base/huge_pages.h"
 #include "base/json.h"
-#include "base/thread_pool.h"
+#include "base/numa.h"
+#include "base/topology.h"
 #include "cli/command.h"
 #include "cli/terminal.h"
 #include "lifecycle/store.h"
@@ -78,8 +80,34 @@ std::optional<double> huge_share_of_files(Env& env) {
   return {};
 }
 
+// Whether the system lets this process place memory: on one node nobody asks.
+bool memory_can_be_placed(const Topology& machine) {
+  const auto buffer = Buffer::allocate(4096);
+  return machine.nodes().size() == 1 || (buffer && Numa::real().place(buffer->host(), buffer->size(), machine.nodes()));
+}
+
+// "2 nodes, 32 cores (16 + 16), 64 hardware threads; 32 threads by default"
+std::string cores_text(const Topology& machine) {
+  const std::vector<int> nodes = machine.nodes();
+  std::string each;
+  for (int node : nodes) {
+    const auto cores = std::count_if(machine.cores.begin(), machine.cores.end(),
+                                     [&](const Topology::Core& core) { return core.node == node; });
+    each += (each.empty() ? "" : " + ") + std::to_string(cores);
+  }
+  const auto counted = [](int64_t n, const std::string& what) {
+    return std::to_string(n) + " " + what + (n == 1 ? "" : "s");
+  };
+  return counted(static_cast<int64_t>(nodes.size()), "memory node") + ", " +
+         counted(static_cast<int64_t>(machine.cores.size()), "core") + (nodes.size() > 1 ? " (" + each + ")" : "") +
+         ", " + counted(machine.processors, "hardware thread") +
+         (machine.quota > 0 ? ", of which " + std::to_string(machine.quota) + " may run at once" : "") + "; " +
+         counted(machine.default_threads(), "thread") + " by default";
+}
+
 Status run(CommandContext& context) {
   Env& env = context.env;
+  const Topology& machine = this_machine();
   std::vector<Problem> problems;
   const auto chosen = chosen_kernel_set();
   if (!chosen.ok()) problems.push_back({chosen.status().message(), "unset LANDFALL_KERNELS"});
@@ -87,6 +115,10 @@ Status run(CommandContext& context) {
   if (set <= KernelSet::scalar)
     problems.push_back(
         {"only portable kernels can run here: answers will be slow", "use a processor with AVX2, AVX-512 or Arm NEON"});
+  if (!memory_can_be_placed(machine))
+    problems.push_back(
+        {"the system refuses to place memory by node: weights lie where it puts them, and decode is slower",
+         "give the container CAP_SYS_NICE, as in 'docker run --cap-add SYS_NICE'"});
   const uint64_t memory = env.available_memory();
   if (memory < (uint64_t{1} << 30))
     problems.push_back({"only " + human_bytes(memory) + " of memory are available", "close other programs"});
@@ -125,7 +157,11 @@ Status run(CommandContext& context) {
       trouble.push(row.set("what", p.what).set("fix", p.fix));
     }
     Json out;
-    out.set("processor", cpu_model_name()).set("threads", usable_cpus()).set("features", std::move(features));
+    out.set("processor", cpu_model_name()).set("features", std::move(features));
+    out.set("threads", machine.default_threads())
+        .set("cores", static_cast<int64_t>(machine.cores.size()))
+        .set("hardware_threads", machine.processors)
+        .set("memory_nodes", static_cast<int64_t>(machine.nodes().size()));
     out.set("kernels", std::string(name(set)))
         .set("kernel_sets", std::move(sets))
         .set("available_memory", static_cast<int64_t>(memory));
@@ -140,9 +176,9 @@ Status run(CommandContext& context) {
   std::string features;
   for (const std::string& f : cpu_features()) features += " " + f;
   std::printf(
-      "processor   %s, %d threads usable\nfeatures   %s\nkernels     %s\nmemory      %s available, 2 MiB pages: "
+      "processor   %s\ncores       %s\nfeatures   %s\nkernels     %s\nmemory      %s available, 2 MiB pages: "
       "%s\ndisk        %s free\n",
-      cpu_model_name().c_str(), usable_cpus(), features.c_str(), std::string(name(set)).c_str(),
+      cpu_model_name().c_str(), cores_text(machine).c_str(), features.c_str(), std::string(name(set)).c_str(),
       human_bytes(memory).c_str(), pages.c_str(), space.ok() ? human_bytes(*space).c_str() : "unknown");
   std::printf("2 MiB pages %.0f%% of memory that asks for them", 100 * in_memory);
   if (in_files) {

@@ -75,13 +75,17 @@ void run(Ctx& ctx, OpCall& c) {
   if (c.attrs.as<Settings>().transposed) {
     const auto scratch = static_cast<size_t>(w.padded_in) * 16;
     auto* acc = reinterpret_cast<float*>(ctx.arena.scratch(scratch * 4 * static_cast<size_t>(ctx.pool.threads())));
-    ctx.pool.parallel_for(s.heads * s.rows, 1, [&](int64_t begin, int64_t end, int thread) {
-      for (int64_t t = begin; t < end; ++t) {  // heads outermost: a head's weights serve all rows while they are near
-        const int64_t h = t / s.rows, r = t % s.rows;
-        multiply_transposed(ctx, w, h, row_of(r, h), y + (r * s.heads + h) * s.out,
-                            acc + scratch * static_cast<size_t>(thread));
-      }
-    });
+    ctx.pool.parallel_for(
+        s.heads * s.rows, 1,
+        [&](int64_t begin, int64_t end, int thread) {
+          for (int64_t t = begin; t < end;
+               ++t) {  // heads outermost: a head's weights serve all rows while they are near
+            const int64_t h = t / s.rows, r = t % s.rows;
+            multiply_transposed(ctx, w, h, row_of(r, h), y + (r * s.heads + h) * s.out,
+                                acc + scratch * static_cast<size_t>(thread));
+          }
+        },
+        split_for(s.rows));
     ctx.arena.rewind(mark);
     return;
   }
