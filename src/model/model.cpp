@@ -6,6 +6,7 @@
 #include <cstring>
 #include <mutex>
 
+#include "model/placement.h"
 #include "tensor/access.h"
 
 namespace landfall {
@@ -186,21 +187,28 @@ namespace {
 constexpr int64_t kPiece = int64_t{64} << 20;
 
 // The mapped weights as the model's memory: large pages are asked for, and the mapping is filled in by all threads, so
-// that the first answer does not do it page by page.
+// that the first answer does not do it page by page. What is not in the page cache yet comes to lie on all nodes in
+// turn: the system lets nobody choose the node of a certain part of a file.
 std::shared_ptr<Buffer> use_mapped(const ModelSource& source, ThreadPool& pool) {
   auto* begin = const_cast<std::byte*>(source.packed.data());
   const auto size = static_cast<int64_t>(source.packed.size());
   ::madvise(begin, source.packed.size(), MADV_HUGEPAGE);
   pool.parallel_for((size + kPiece - 1) / kPiece, 1, [&](int64_t first, int64_t last, int) {
+    const bool placed = !pool.nodes().empty() && pool.numa().place_new_pages(pool.nodes());
     for (int64_t piece = first; piece < last; ++piece) {
 #if defined(MADV_POPULATE_READ)
       ::madvise(begin + piece * kPiece, static_cast<size_t>(std::min(kPiece, size - piece * kPiece)),
                 MADV_POPULATE_READ);  // where the system does not know this, pages come as they are touched
 #endif
     }
+    if (placed) (void)pool.numa().place_new_pages({});
   });
   return {new Buffer(begin, source.packed.size()), [keep = source.mappings()](Buffer* b) { delete b; }};
 }
+
+// Whether the loop over experts reads it, where a thread's part changes with the choice. The shared block goes through
+// that loop behind the chosen experts.
+bool read_with_experts(const WeightSpec& spec) { return spec.name.ends_with("_exps") || spec.name.ends_with("_shexp"); }
 
 }  // namespace
 
@@ -224,6 +232,12 @@ Status load_weights(const ModelSource& source, ThreadPool& pool,
     return Status(Code::resource_exhausted,
                   "cannot reserve " + std::to_string(total) + " bytes of memory for the weights");
   }
+  for (Weight& w : model.weights_) w.buffer = model.memory_.get();
+  if (!pool.nodes().empty() && place_in_turn(*model.memory_, pool)) {
+    for (size_t i = 0; i < model.weights_.size(); ++i) {
+      if (!read_with_experts(model.specs_[i])) (void)place_by_thread(model.weights_[i], pool);
+    }
+  }
   if (!source.packed.empty()) {
     for (int64_t at = 0; at < total; at += kPiece) {
       pool.parallel_for(std::min(kPiece, total - at), int64_t{2} << 20, [&](int64_t begin, int64_t end, int) {
@@ -236,7 +250,6 @@ Status load_weights(const ModelSource& source, ThreadPool& pool,
       if (progress && !progress(static_cast<uint64_t>(std::min(total, at + kPiece)), static_cast<uint64_t>(total)))
         return Status(Code::cancelled, "loading was stopped");
     }
-    for (Weight& w : model.weights_) w.buffer = model.memory_.get();
     return {};
   }
   std::mutex mutex;
@@ -251,7 +264,6 @@ Status load_weights(const ModelSource& source, ThreadPool& pool,
   for (size_t i = 0; i < model.weights_.size() && !failed.load(); ++i) {
     Weight& w = model.weights_[i];
     const WeightSpec& spec = model.specs_[i];
-    w.buffer = model.memory_.get();
     const WeightPlace& place = *place_of(source, spec);
     if (w.experts == 1 && w.out == 1) {  // a vector, whatever its type in the file
       const Rows rows = rows_of(source, spec, place, 0);
