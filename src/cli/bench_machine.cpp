@@ -17,6 +17,7 @@ Machine measure_machine(Env& env, ThreadPool& pool, KernelSet kernels) {
   out.f32 = measure_peak(env, pool, kernels, Activation::f32, kRounds);
   out.bandwidth_small = measure_bandwidth(env, pool, PageSize::small, kRounds);
   out.bandwidth_huge = measure_bandwidth(env, pool, PageSize::huge, kRounds);
+  out.loop = measure_loop(env, pool);
   return out;
 }
 
@@ -25,7 +26,7 @@ Json Machine::json() const {
   out.set("processor", cpu_model_name()).set("threads", threads).set("kernels", std::string(name(kernels)));
   out.set("clock_hz", clock).set("peak_int8_ops_per_second", int8).set("peak_bf16_ops_per_second", bf16);
   out.set("peak_f32_ops_per_second", f32).set("bandwidth_2mib_bytes_per_second", bandwidth_huge);
-  out.set("bandwidth_4kib_bytes_per_second", bandwidth_small);
+  out.set("bandwidth_4kib_bytes_per_second", bandwidth_small).set("parallel_loop_seconds", loop);
   return out;
 }
 
@@ -37,10 +38,11 @@ std::string Machine::text() const {
                 "  int8      %8.0f GOP/s    %5.0f operations a cycle and thread\n"
                 "  bf16      %8.0f GFLOP/s  %5.0f\n"
                 "  f32       %8.0f GFLOP/s  %5.0f\n"
-                "  read      %8.1f GB/s     through 2 MiB pages, %.1f through 4 KiB pages\n",
+                "  read      %8.1f GB/s     through 2 MiB pages, %.1f through 4 KiB pages\n"
+                "  threads   %8.2f us       to bring all threads into a loop and out\n",
                 cpu_model_name().c_str(), std::string(name(kernels)).c_str(), threads, clock / 1e9, int8 / 1e9,
                 int8 / per_core, bf16 / 1e9, bf16 / per_core, f32 / 1e9, f32 / per_core, bandwidth_huge / 1e9,
-                bandwidth_small / 1e9);
+                bandwidth_small / 1e9, 1e6 * loop);
   return line;
 }
 

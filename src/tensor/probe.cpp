@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <thread>
 #include <vector>
 
 #include "tensor/access.h"
@@ -36,9 +37,13 @@ BandwidthProbe::BandwidthProbe(ThreadPool& pool, PageSize pages)
     : pool_(pool), buffer_(Buffer::allocate(static_cast<size_t>(pool.threads() * kBytesPerThread))) {
   if (!buffer_) return;
   if (pages == PageSize::small) ::madvise(buffer_->host(), buffer_->size(), MADV_NOHUGEPAGE);
-  pool_.parallel_for(pool_.threads(), 1, [&](int64_t begin, int64_t end, int) {
-    std::memset(buffer_->host() + begin * kBytesPerThread, 1, static_cast<size_t>((end - begin) * kBytesPerThread));
-  });
+  // Even, as in measure(): each thread finds its part in the memory beside it.
+  pool_.parallel_for(
+      pool_.threads(), 1,
+      [&](int64_t begin, int64_t end, int) {
+        std::memset(buffer_->host() + begin * kBytesPerThread, 1, static_cast<size_t>((end - begin) * kBytesPerThread));
+      },
+      ThreadPool::Split::even);
 }
 
 int64_t BandwidthProbe::bytes() const { return buffer_ ? pool_.threads() * kBytesPerThread : 0; }
@@ -47,10 +52,13 @@ double BandwidthProbe::measure(Env& env) {
   if (!buffer_) return 0;
   const Read read = read_for(available_kernel_sets().back());
   const double start = env.seconds();
-  pool_.parallel_for(pool_.threads(), 1, [&](int64_t begin, int64_t end, int) {
-    for (int64_t t = begin; t < end; ++t)
-      g_sink = read(reinterpret_cast<const float*>(buffer_->host() + t * kBytesPerThread), kBytesPerThread / 4);
-  });
+  pool_.parallel_for(
+      pool_.threads(), 1,
+      [&](int64_t begin, int64_t end, int) {
+        for (int64_t t = begin; t < end; ++t)
+          g_sink = read(reinterpret_cast<const float*>(buffer_->host() + t * kBytesPerThread), kBytesPerThread / 4);
+      },
+      ThreadPool::Split::even);
   return static_cast<double>(bytes()) / (env.seconds() - start);
 }
 
@@ -74,6 +82,29 @@ double measure_peak(Env& env, ThreadPool& pool, KernelSet set, Activation kind, 
     best = std::max(best, loop.operations * static_cast<double>(kLoops) * pool.threads() / (env.seconds() - start));
   }
   return best;
+}
+
+double measure_loop(Env& env, ThreadPool& pool) {
+  constexpr int kLoops = 2001;
+  constexpr int kSpins = 1000;  // and then a thread that is awaited may need this processor
+  const int threads = pool.threads();
+  std::vector<double> seconds;
+  for (int i = 0; i < kLoops; ++i) {
+    std::atomic<int> here{0};
+    const double start = env.seconds();
+    pool.parallel_for(
+        threads, 1,
+        [&](int64_t, int64_t, int) {
+          here.fetch_add(1);
+          for (int spun = 0; here.load() < threads; ++spun) {
+            if (spun > kSpins) std::this_thread::yield();
+          }
+        },
+        ThreadPool::Split::even);
+    seconds.push_back(env.seconds() - start);
+  }
+  std::sort(seconds.begin(), seconds.end());
+  return seconds[kLoops / 2];
 }
 
 double measure_clock(Env& env, int rounds) {

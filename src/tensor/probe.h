@@ -33,6 +33,10 @@ double measure_bandwidth(Env& env, ThreadPool& pool, PageSize pages, int rounds)
 // Operations per second (a multiply-add counts two) of peak_loop() on all threads at once.
 double measure_peak(Env& env, ThreadPool& pool, KernelSet set, Activation kind, int rounds);
 
+// Seconds from the start to the end of a parallel loop that does nothing but wait until all threads are there: what a
+// loop costs however little there is to do. The median of many.
+double measure_loop(Env& env, ThreadPool& pool);
+
 // Cycles per second of one core under load.
 double measure_clock(Env& env, int rounds);
 

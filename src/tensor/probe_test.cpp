@@ -63,6 +63,13 @@ TEST(Probe, NoMatrixKernelIsFasterThanThePeak) {
   }
 }
 
+TEST(Probe, ALoopWithoutWorkTakesSomeTime) {
+  ThreadPool pool(2);
+  const double seconds = measure_loop(Env::real(), pool);
+  EXPECT_GT(seconds, 1e-9);
+  EXPECT_LT(seconds, 1e-2);
+}
+
 TEST(Probe, BandwidthIsThatOfAMemory) {
   ThreadPool pool(2);
   for (PageSize pages : {PageSize::small, PageSize::huge}) {
