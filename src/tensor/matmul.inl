@@ -11,20 +11,57 @@ inline float row_range(const float* x, int64_t n) {
   return largest(most) + sum(odd);
 }
 
+// Blocks are shifted by whole powers of two, so between half and all of their codes is used. How much depends on where
+// the row's range lies; this is the factor from 1 to 2 by which it should grow for the least error, the sum over blocks
+// of their steps squared. most: the largest magnitude of each block, zeros up to a multiple of 16.
+inline float best_stretch(float range, const float* most, int64_t blocks) {
+  constexpr int kTries = 8;
+  constexpr float kStretch[kTries] = {1.0f,        1.09050773f, 1.18920712f, 1.29683955f,
+                                      1.41421356f, 1.54221083f, 1.68179283f, 1.83400809f};  // 2^(i / 8)
+  F32 error[kTries];
+  for (F32& e : error) e = zero();
+  for (int64_t b = 0; b < blocks; b += 16) {
+    const F32 m = load_f32(most + b), ratio = div(set_f32(range), max(m, set_f32(range * 0x1p-20f)));
+    for (int i = 0; i < kTries; ++i) {
+      const I32 mantissa = bit_and(as_bits(mul(ratio, set_f32(kStretch[i]))), set_i32(0x007fffff));
+      const F32 step = mul(m, as_float(bit_or(mantissa, set_i32(0x3f800000))));  // of a block, times 127
+      error[i] = fma(step, step, error[i]);
+    }
+  }
+  int best = 0;
+  float least = sum(error[0]);
+  for (int i = 1; i < kTries; ++i) {
+    const float e = sum(error[i]);
+    if (e < least) least = e, best = i;
+  }
+  return kStretch[best];
+}
+
 inline void quantise_row(const float* x, int64_t in, int64_t columns, CodeBlock* out, float* scale) {
-  const float range = row_range(x, in);
-  *scale = range * (1.0f / 127.0f) * 0x1p-7f;
+  constexpr int64_t kBlocks = 1024;  // rows up to 32,768 wide are fitted best
+  const int64_t blocks = columns / 32;
+  alignas(64) float most[kBlocks];
+  float range = row_range(x, in);
   const bool usable = range > 1e-30f && range <= 3.4028234e38f;  // smaller numbers count as nothing
-  for (int64_t first = 0; first < columns; first += 32, ++out) {
-    const int64_t left = in - first;
-    const int low = static_cast<int>(left >= 16 ? 16 : left > 0 ? left : 0);
-    const int high = static_cast<int>(left >= 32 ? 16 : left > 16 ? left - 16 : 0);
-    const F32 a = load_partial(x + first, low), b = load_partial(x + first + (low == 16 ? 16 : 0), high);
-    const float most = largest(max(abs(a), abs(b)));
-    // floor(log2(range / most)): the powers of two by which the block may grow and stay within the row's range.
+  auto block_of = [&](int64_t b, F32& low, F32& high) {
+    const int64_t left = in - 32 * b;
+    const int n = static_cast<int>(left >= 16 ? 16 : left > 0 ? left : 0);
+    const int more = static_cast<int>(left >= 32 ? 16 : left > 16 ? left - 16 : 0);
+    low = load_partial(x + 32 * b, n), high = load_partial(x + 32 * b + (n == 16 ? 16 : 0), more);
+    return largest(max(abs(low), abs(high)));
+  };
+  F32 a, b;
+  if (usable && range < 1e38f && blocks <= kBlocks) {
+    for (int64_t i = 0; i < (blocks + 15) / 16 * 16; ++i) most[i] = i < blocks ? block_of(i, a, b) : 0.0f;
+    range *= best_stretch(range, most, blocks);
+  }
+  *scale = range * (1.0f / 127.0f) * 0x1p-7f;
+  for (int64_t i = 0; i < blocks; ++i, ++out) {
+    const float largest_here = block_of(i, a, b);
+    // floor(log2(range / largest)): the powers of two by which the block may grow and stay within the row's range.
     int32_t shift = 7;
-    if (usable && most > range * 0x1p-7f) {
-      const float ratio = range / most;
+    if (usable && largest_here > range * 0x1p-7f) {
+      const float ratio = range / largest_here;
       std::memcpy(&shift, &ratio, 4);
       shift = (shift >> 23) - 127;
     }
