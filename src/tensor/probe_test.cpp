@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "tensor/op_inputs.h"
 #include "tensor/ops.h"
 #include "tensor/testing.h"
@@ -21,11 +23,12 @@ double lanes(KernelSet set, Activation kind) {
 TEST(Probe, NoPeakIsBeyondWhatACoreCanStartInACycle) {
   // Two products of the full width a cycle, four where the width is 128 bits.
   ThreadPool pool(1);
+  double clock = 0;  // the best seen: beside other programs a measurement may be low, never high
   for (KernelSet set : available_kernel_sets()) {
     const double started = set >= KernelSet::avx2 ? 2 : 4;
     for (Activation kind : kKinds) {
       const double peak = measure_peak(Env::real(), pool, set, kind, 5);
-      const double clock = measure_clock(Env::real(), 5);
+      clock = std::max(clock, measure_clock(Env::real(), 20));
       EXPECT_GT(peak, 0);
       EXPECT_LT(peak, 1.1 * clock * started * 2 * lanes(set, kind))
           << name(set) << " kind " << static_cast<int>(kind) << " at " << clock / 1e9 << " GHz";
