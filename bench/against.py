@@ -77,7 +77,9 @@ class Peer:
     def run(self, path: str, a: argparse.Namespace) -> dict:
         if a.sequences > 1:
             return {"decode_tokens_per_second": self.together(path, a)}
-        rows, out = self.rows(path, a, "-p", a.prompt, "-n", 0 if a.past else a.generate)
+        rows = []
+        if a.prompt or not a.past:
+            rows, out = self.rows(path, a, "-p", a.prompt, "-n", 0 if a.past else a.generate)
         if a.past:
             more, out = self.rows(path, a, "-p", 0, "-n", *((a.generate, "-d", a.past) if self.takes_depth else (0, "-gp", f"{a.past},{a.generate}")))
             rows += more
