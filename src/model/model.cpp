@@ -307,8 +307,11 @@ Tensor forward(Ctx& ctx, const Model& model) {
   const Arena::Mark mark = ctx.arena.mark();
   for (int64_t layer = 0; layer < model.config().layers; ++layer) {
     const Tensor next = a.layer(ctx, model, layer, state);
-    std::memcpy(state.buffer->host() + state.offset, next.buffer->host() + next.offset,
-                static_cast<size_t>(next.elements() * size_of(next.type)));
+    // Megabytes where rows are many; a thread's share of less than 64 KiB is sooner copied than handed out.
+    ctx.pool.parallel_for(next.elements() * size_of(next.type), 64 << 10, [&](int64_t begin, int64_t end, int) {
+      std::memcpy(state.buffer->host() + state.offset + begin, next.buffer->host() + next.offset + begin,
+                  static_cast<size_t>(end - begin));
+    });
     ctx.arena.rewind(mark);
   }
   return a.head(ctx, model, state);

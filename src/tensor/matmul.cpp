@@ -148,14 +148,28 @@ void multiply(Ctx& ctx, std::span<const Product> work) {
     panels += p.weight->panels();
     most_rows = std::max(most_rows, p.count);
   }
+  if (panels == 0) return;
+  // Where there are fewer panels than threads, as in a router, rows are cut too, no finer than a panel takes them at
+  // once.
+  const int64_t pieces =
+      std::clamp<int64_t>(2 * ctx.pool.threads() / panels, 1, std::max<int64_t>(1, most_rows / kBlockRows));
   ctx.pool.parallel_for(
-      panels, 1,
+      panels * pieces, 1,
       [&](int64_t begin, int64_t end, int) {
-        for (const Product& p : work) {
-          const int64_t n = p.weight->panels();
-          if (begin < n && end > 0) multiply_panels(ctx, p, std::max<int64_t>(begin, 0), std::min(end, n));
-          begin -= n;
-          end -= n;
+        for (int64_t piece = 0; piece < pieces; ++piece) {
+          for (const Product& p : work) {
+            const int64_t n = p.weight->panels();
+            if (begin < n && end > 0) {
+              Product rows = p;
+              const int64_t skipped = p.count * piece / pieces;
+              rows.first += skipped;
+              rows.count = p.count * (piece + 1) / pieces - skipped;
+              rows.y += skipped * p.y_stride;
+              multiply_panels(ctx, rows, std::max<int64_t>(begin, 0), std::min(end, n));
+            }
+            begin -= n;
+            end -= n;
+          }
         }
       },
       split_for(most_rows));

@@ -163,6 +163,25 @@ void expect_rows_alone(const std::string& what, const RowCall& call) {
   }
 }
 
+TEST(Operator, FewPanelsAndManyThreadsAreCutByRowsToo) {
+  static const RowData rows;
+  RunReader reader;
+  const TestBatch batch({landfall::Run{0, kMostRows, 0, 0, true}});
+  for (KernelSet set : available_kernel_sets()) {
+    std::vector<double> one;
+    for (int threads : {1, 2, 5, 8, 64}) {
+      ThreadPool pool(threads);
+      Arena arena;
+      Ctx ctx = make_ctx(reader, {set, false}, pool, arena, batch.batch(), nullptr);
+      OpInputs inputs(3);
+      const Tensor x = place(ctx, rows.x.data(), DType::f32, {kMostRows, kWidth});
+      const std::vector<double> out = load_doubles(linear(ctx, x, inputs.weight("Q8_0", 1, 40, kWidth)));
+      if (threads == 1) one = out;
+      EXPECT_EQ(out, one) << name(set) << " with " << threads;
+    }
+  }
+}
+
 TEST(Operator, RowsOfWeightProductsAreComputedAlone) {
   for (const char* format : {"F32", "BF16", "F8_E4M3", "Q8_0", "Q4_0", "Q5_1", "IQ4_NL", "MXFP4"}) {
     const std::string f = format;
