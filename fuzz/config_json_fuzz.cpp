@@ -1,6 +1,7 @@
 // A hostile config.json. Where an architecture takes it and the model would be small, a folder with just the weights
 // that it asks for is made, loaded and run: what parses must also compute. Before the JSON may stand 'g' and the name
 // of a GGUF architecture, a zero byte: then the keys are those of GGUF metadata, and only parsing is tried.
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -71,6 +72,9 @@ std::string safetensors(const std::map<std::string, std::pair<int64_t, int64_t>>
 void run(Model model, const ModelSource& source) {
   ThreadPool pool(1);
   if (!load_weights(source, pool, {}, model).ok()) return;
+  if (auto layer = describe_multi_token(source, model); layer.ok()) run(std::move(*layer), source);
+  const bool reads_hidden = model.architecture().reads_hidden;
+  const auto width = static_cast<size_t>(model.config().width);
   EngineOptions options;
   options.threads = 1;
   options.context = 32;
@@ -81,7 +85,8 @@ void run(Model model, const ModelSource& source) {
   LANDFALL_CHECK(sequence.ok(), sequence.status().message());
   const std::vector<int32_t> tokens(8, 0);
   for (const size_t count : {size_t{6}, size_t{1}}) {
-    const Engine::Work work{*sequence, std::span(tokens).first(count), 1};
+    const std::vector<float> hidden(reads_hidden ? count * width : 0, 0.5f);
+    const Engine::Work work{*sequence, std::span(tokens).first(count), 1, hidden};
     auto logits = (*engine)->step({&work, 1});
     if (logits.ok()) LANDFALL_CHECK(logits->rows == 1);
   }
@@ -119,11 +124,15 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 
   std::map<std::string, std::pair<int64_t, int64_t>> sizes;
   int64_t numbers = 0;
+  auto add_layer = [&](const Architecture& a, int64_t layer) {
+    const auto specs = a.weights(config, layer);
+    return std::all_of(specs.begin(), specs.end(),
+                       [&](const WeightSpec& spec) { return add_tensors(spec, sizes, numbers); });
+  };
   for (int64_t layer = -1; layer < config.layers; ++layer) {
-    for (const WeightSpec& spec : (*architecture)->weights(config, layer)) {
-      if (!add_tensors(spec, sizes, numbers)) return 0;
-    }
+    if (!add_layer(**architecture, layer)) return 0;
   }
+  if (config.multi_token_layers > 0 && !add_layer(*(*architecture)->multi_token, config.layers)) return 0;
   MemoryEnv env;
   env.add("m/config.json", input);
   env.add("m/model.safetensors", safetensors(sizes));

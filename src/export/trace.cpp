@@ -24,6 +24,8 @@ std::string value_text(int32_t node) {
       return "positions";
     case kLogitsRowsNode:
       return "logits_rows";
+    case kHiddenNode:
+      return "hidden";
     default:
       return "%" + std::to_string(node);
   }

@@ -41,7 +41,13 @@ struct Architecture {
   std::vector<CacheSlot> (*cache)(const Config& config);
   Tensor (*embed)(Ctx& ctx, const Model& model);                               // -> [rows, width]
   Tensor (*layer)(Ctx& ctx, const Model& model, int64_t layer, Tensor state);  // -> the same shape
-  Tensor (*head)(Ctx& ctx, const Model& model, Tensor state);                  // -> [wanted rows, vocab]
+  Tensor (*norm)(Ctx& ctx, const Model& model, Tensor state);   // the last one: hidden states, the same shape
+  Tensor (*head)(Ctx& ctx, const Model& model, Tensor hidden);  // -> [wanted rows, vocab]
+  // A layer that files may carry beside the model, to guess the token after the next from the model's hidden states and
+  // the next token: an architecture of one layer, whose weights() are asked for by the number that the layer has in the
+  // files, and whose embedding and output matrix are the model's. Null: this family has none.
+  const Architecture* multi_token = nullptr;
+  bool reads_hidden = false;  // embed() takes the hidden states of the batch too
 };
 
 std::span<const Architecture* const> arch_table();

@@ -41,9 +41,12 @@ std::vector<WeightSpec> outer_weights(const Config& c) {
 
 Tensor embed_tokens(Ctx& ctx, const Model& model) { return embedding(ctx, ctx.tokens, model.weight(-1, "token_embd")); }
 
-Tensor final_logits(Ctx& ctx, const Model& model, Tensor state) {
-  const Tensor normed = rms_norm(ctx, state, model.weight(-1, "output_norm"), model.config().norm_epsilon);
-  return logits(ctx, normed, ctx.logits_rows, model.weight(-1, model.config().tied ? "token_embd" : "output"));
+Tensor final_norm(Ctx& ctx, const Model& model, Tensor state) {
+  return rms_norm(ctx, state, model.weight(-1, "output_norm"), model.config().norm_epsilon);
+}
+
+Tensor final_logits(Ctx& ctx, const Model& model, Tensor hidden) {
+  return logits(ctx, hidden, ctx.logits_rows, model.weight(-1, model.config().tied ? "token_embd" : "output"));
 }
 
 static void append_dense_ffn(std::vector<WeightSpec>& out, int64_t layer, int64_t width, int64_t ffn) {

@@ -23,7 +23,8 @@ WeightSpec expert_weight(int64_t layer, std::string name, std::vector<WeightPlac
 // Embedding, final norm and output matrix.
 std::vector<WeightSpec> outer_weights(const Config& config);
 Tensor embed_tokens(Ctx& ctx, const Model& model);
-Tensor final_logits(Ctx& ctx, const Model& model, Tensor state);
+Tensor final_norm(Ctx& ctx, const Model& model, Tensor state);
+Tensor final_logits(Ctx& ctx, const Model& model, Tensor hidden);
 
 // The feed-forward part of a layer: experts or dense, as the configuration says for this layer.
 void append_feed_forward(std::vector<WeightSpec>& out, int64_t layer, const Config& config);

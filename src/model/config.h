@@ -40,7 +40,7 @@ struct Config {
   RouterSpec router;
   bool router_bias = false;
 
-  int64_t multi_token_layers = 0;  // recognised and skipped
+  int64_t multi_token_layers = 0;  // that the files count
 
   bool is_expert_layer(int64_t layer) const { return experts > 0 && layer >= dense_layers; }
 };

@@ -7,12 +7,15 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <string>
 #include <vector>
 
 #include "base/env.h"
 #include "base/json.h"
 #include "model/model.h"
+#include "tensor/access.h"
+#include "tensor/operator.h"
 
 namespace landfall {
 
@@ -23,7 +26,8 @@ struct Golden {
   std::vector<int32_t> tokens;  // prompt followed by the greedy answer
   int64_t prompt = 0;           // how many of them are the prompt
   int64_t vocab = 0;
-  std::vector<float> logits;  // [tokens, vocab]
+  std::vector<float> logits;       // [tokens, vocab]
+  std::vector<float> multi_token;  // [tokens - 1, vocab], row i of token i + 2; empty: no such layer
   double tolerance = 0;
 };
 
@@ -58,10 +62,15 @@ inline Golden read_golden(const std::string& variant) {
   for (const Json& id : g.info["greedy"].array()) g.tokens.push_back(static_cast<int32_t>(id.integer()));
   g.vocab = g.info["vocab"].integer();
   g.tolerance = g.info["tolerance"].number();
-  auto bytes = Env::real().read(folder + "/logits.f32");
-  EXPECT_TRUE(bytes.ok());
-  g.logits.resize(bytes->size() / 4);
-  std::memcpy(g.logits.data(), bytes->data(), bytes->size());
+  auto floats = [&](const std::string& name) {
+    auto bytes = Env::real().read(folder + "/" + name);
+    EXPECT_TRUE(bytes.ok()) << bytes.status().message();
+    std::vector<float> out(bytes->size() / 4);
+    std::memcpy(out.data(), bytes->data(), bytes->size());
+    return out;
+  };
+  g.logits = floats("logits.f32");
+  if (g.config["num_nextn_predict_layers"].integer() > 0) g.multi_token = floats("multi_token.f32");
   EXPECT_EQ(static_cast<int64_t>(g.logits.size()), static_cast<int64_t>(g.tokens.size()) * g.vocab);
   return g;
 }
@@ -96,6 +105,12 @@ inline std::string golden_tensor_bytes(const Json& tensor, uint64_t seed) {
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
     z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
     z ^= z >> 31;
+    if (rule == "identity") {  // not in the files; for tests that change a golden
+      const int64_t columns = tensor["shape"].array()[1].integer();
+      const float value = i / columns == i % columns ? 1.0f : 0.0f;
+      out.append(reinterpret_cast<const char*>(&value), 4);
+      continue;
+    }
     if (rule == "e4m3") {
       out.push_back(static_cast<char>((z >> 40) & 0xBF));
       continue;
@@ -163,6 +178,46 @@ inline LoadedModel load_for_test(const std::string& path) {
   const Status loaded = load_weights(*source, pool, nullptr, *model);
   EXPECT_TRUE(loaded.ok()) << loaded.message();
   return {std::move(*source), std::move(*model)};
+}
+
+// The multi-token layer beside its loaded model.
+inline Model load_multi_token_for_test(const ModelSource& source, const Model& model) {
+  auto layer = describe_multi_token(source, model);
+  EXPECT_TRUE(layer.ok()) << layer.status().message();
+  ThreadPool pool(2);
+  const Status loaded = load_weights(source, pool, nullptr, *layer);
+  EXPECT_TRUE(loaded.ok()) << loaded.message();
+  return std::move(*layer);
+}
+
+// Logits of each token, read at once with exact activations. `hidden`: of another model, for one that reads them;
+// `hidden_out`: the model's own.
+inline std::vector<float> all_logits(const Model& model, std::span<const int32_t> tokens, KernelSet set,
+                                     std::span<const float> hidden = {}, std::vector<float>* hidden_out = nullptr) {
+  RunReader reader;
+  ThreadPool pool(2);
+  Arena arena;
+  std::vector<int32_t> positions(tokens.size());
+  std::iota(positions.begin(), positions.end(), 0);
+  const Run run{0, static_cast<int32_t>(tokens.size()), 0, 0, true};
+  const Batch batch{tokens, positions, {&run, 1}, positions, hidden};
+  Ctx ctx = make_ctx(reader, {set, true}, pool, arena, batch, nullptr);
+  Tensor normed;
+  const std::vector<double> out = load_doubles(forward(ctx, model, &normed));
+  if (hidden_out) {
+    const std::vector<double> states = load_doubles(normed);
+    hidden_out->assign(states.begin(), states.end());
+  }
+  return {out.begin(), out.end()};
+}
+
+// As golden.multi_token has them.
+inline std::vector<float> multi_token_logits(const LoadedModel& loaded, const std::vector<int32_t>& tokens,
+                                             KernelSet set) {
+  const Model layer = load_multi_token_for_test(loaded.source, loaded.model);
+  std::vector<float> hidden;
+  all_logits(loaded.model, std::span(tokens).first(tokens.size() - 1), set, {}, &hidden);
+  return all_logits(layer, std::span(tokens).subspan(1), set, hidden);
 }
 
 // The largest over rows of max |a - b| / max |b|.

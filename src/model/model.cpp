@@ -55,12 +55,6 @@ int64_t Model::active_parameters() const {
   return n;
 }
 
-int64_t Model::weight_bytes() const {
-  int64_t n = 0;
-  for (const Weight& w : weights_) n += landfall::weight_bytes(w);
-  return n;
-}
-
 namespace {
 
 std::string with_expert(const std::string& name, const std::string& expert) {
@@ -96,14 +90,20 @@ Rows rows_of(const ModelSource& source, const WeightSpec& spec, const WeightPlac
   return {source.find(with_expert(name, expert)), (per_expert ? 0 : expert * period) + place.first};
 }
 
-Status missing(const ModelSource& source, const WeightSpec& spec) {
+// "'a' or 'b'"
+std::string tensor_names(const ModelSource& source, const WeightSpec& spec) {
   std::string names;
   for (const WeightPlace& place : spec.places) {
     const std::string& name = source.kind == ModelSource::Kind::gguf ? place.gguf : place.hf;
-    if (!name.empty()) names += (names.empty() ? "'" : "' or '") + name;
+    if (!name.empty()) names += (names.empty() ? "'" : " or '") + name + "'";
   }
-  return Status(Code::data_loss, "'" + source.path + "' has no tensor " + names + "', which a model of architecture '" +
-                                     source.architecture + "' needs; the file is incomplete");
+  return names;
+}
+
+Status missing(const ModelSource& source, const WeightSpec& spec) {
+  return Status(Code::data_loss, "'" + source.path + "' has no tensor " + tensor_names(source, spec) +
+                                     ", which a model of architecture '" + source.architecture +
+                                     "' needs; the file is incomplete");
 }
 
 Status check_shape(const ModelSource& source, const WeightSpec& spec, const WeightPlace& place, const FileTensor& t) {
@@ -126,6 +126,64 @@ Status check_shape(const ModelSource& source, const WeightSpec& spec, const Weig
 
 }  // namespace
 
+Status Model::add_layer(const ModelSource& source, std::vector<WeightSpec> specs) {
+  for (WeightSpec& spec : specs) {
+    const WeightPlace* place = place_of(source, spec);
+    if (!place) {
+      if (spec.optional) continue;
+      return missing(source, spec);
+    }
+    const Format* format = nullptr;
+    const std::string& name = source.kind == ModelSource::Kind::gguf ? place->gguf : place->hf;
+    const int64_t tensors = name.find("{e}") == std::string::npos ? 1 : spec.experts;
+    for (int64_t e = 0; e < tensors; ++e) {
+      const FileTensor* t = source.find(with_expert(name, e));
+      if (!t)
+        return Status(Code::data_loss,
+                      "'" + source.path + "' has no tensor '" + with_expert(name, e) + "'; the file is incomplete");
+      LANDFALL_TRY(check_shape(source, spec, *place, *t));
+      if (format && format != t->format) {
+        return Status(Code::unsupported, "tensor '" + t->name + "' is " + t->type_name +
+                                             " while the experts before it are " + std::string(format->name) +
+                                             "; experts of one layer must share a type");
+      }
+      format = t->format;
+    }
+    Weight w = describe_weight(static_cast<uint32_t>(weights_.size()), weight_name(spec, *place, name), *format,
+                               spec.experts, spec.out, spec.in);
+    w.offset = (memory_bytes_ + 63) / 64 * 64;
+    memory_bytes_ = w.offset + landfall::weight_bytes(w);
+    if (memory_bytes_ < 0 || memory_bytes_ > (int64_t{1} << 50))
+      return Status(Code::resource_exhausted, "'" + source.path + "' needs more memory than can be counted");
+    weights_.push_back(std::move(w));
+    specs_.push_back(std::move(spec));
+  }
+  layer_begin_.push_back(static_cast<int64_t>(weights_.size()));
+  return {};
+}
+
+namespace {
+
+// Whether the files carry the multi-token layer that their configuration counts, or what is missing.
+Status carries_multi_token(const ModelSource& source, const Architecture& architecture, const Config& config) {
+  auto none = [&](const std::string& why) {
+    return Status(Code::not_found, "'" + source.path + "' carries no multi-token layer: " + why +
+                                       "; take a file that does, or let 'ngram' or a smaller model draft");
+  };
+  if (!architecture.multi_token) return none("architecture '" + source.architecture + "' has none");
+  if (config.multi_token_layers == 0) {
+    const char* key = source.kind == ModelSource::Kind::gguf ? "nextn_predict_layers" : "num_nextn_predict_layers";
+    return none("its " + std::string(key) + " is 0 or absent");
+  }
+  if (!source.packed.empty()) return none("packing leaves it out");
+  for (const WeightSpec& spec : architecture.multi_token->weights(config, config.layers)) {
+    if (!place_of(source, spec)) return none("it has no tensor " + tensor_names(source, spec));
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<Model> describe_model(const ModelSource& source) {
   Model model;
   LANDFALL_ASSIGN(model.architecture_, find_architecture(source.architecture));
@@ -133,50 +191,29 @@ Result<Model> describe_model(const ModelSource& source) {
   model.architecture_->parse(reader, model.config_);
   LANDFALL_TRY(reader.status());
   model.notes_ = source.notes;
-  if (model.config_.multi_token_layers > 0) {
-    model.notes_.push_back("the multi-token prediction layer is there and not used");
-  }
-  int64_t bytes = 0;
-  for (int64_t layer = -1; layer < model.config_.layers; ++layer) {
-    model.layer_begin_.push_back(static_cast<int64_t>(model.weights_.size()));
-    for (WeightSpec& spec : model.architecture_->weights(model.config_, layer)) {
-      const WeightPlace* place = place_of(source, spec);
-      if (!place) {
-        if (spec.optional) continue;
-        return missing(source, spec);
-      }
-      const Format* format = nullptr;
-      const std::string& name = source.kind == ModelSource::Kind::gguf ? place->gguf : place->hf;
-      const int64_t tensors = name.find("{e}") == std::string::npos ? 1 : spec.experts;
-      for (int64_t e = 0; e < tensors; ++e) {
-        const FileTensor* t = source.find(with_expert(name, e));
-        if (!t)
-          return Status(Code::data_loss,
-                        "'" + source.path + "' has no tensor '" + with_expert(name, e) + "'; the file is incomplete");
-        LANDFALL_TRY(check_shape(source, spec, *place, *t));
-        if (format && format != t->format) {
-          return Status(Code::unsupported, "tensor '" + t->name + "' is " + t->type_name +
-                                               " while the experts before it are " + std::string(format->name) +
-                                               "; experts of one layer must share a type");
-        }
-        format = t->format;
-      }
-      Weight w = describe_weight(static_cast<uint32_t>(model.weights_.size()), weight_name(spec, *place, name), *format,
-                                 spec.experts, spec.out, spec.in);
-      w.offset = bytes;
-      bytes += (landfall::weight_bytes(w) + 63) / 64 * 64;
-      if (bytes < 0 || bytes > (int64_t{1} << 50))
-        return Status(Code::resource_exhausted, "'" + source.path + "' needs more memory than can be counted");
-      model.weights_.push_back(std::move(w));
-      model.specs_.push_back(std::move(spec));
-    }
-  }
-  model.layer_begin_.push_back(static_cast<int64_t>(model.weights_.size()));
+  if (carries_multi_token(source, *model.architecture_, model.config_).ok())
+    model.notes_.push_back("the file carries a multi-token layer: '--draft mtp' guesses tokens with it");
+  model.layer_begin_.push_back(0);
+  for (int64_t layer = -1; layer < model.config_.layers; ++layer)
+    LANDFALL_TRY(model.add_layer(source, model.architecture_->weights(model.config_, layer)));
   return model;
 }
 
-int64_t Model::memory_bytes() const {
-  return weights_.empty() ? 0 : weights_.back().offset + landfall::weight_bytes(weights_.back());
+Result<Model> describe_multi_token(const ModelSource& source, const Model& model) {
+  const Config& whole = model.config();
+  LANDFALL_TRY(carries_multi_token(source, model.architecture(), whole));
+  Model out;
+  out.architecture_ = model.architecture().multi_token;
+  out.config_ = whole;
+  out.config_.layers = 1;
+  out.config_.dense_layers = whole.is_expert_layer(whole.layers) ? 0 : 1;
+  const auto outer = model.layer_begin_[1];
+  out.weights_.assign(model.weights_.begin(), model.weights_.begin() + outer);
+  out.specs_.assign(model.specs_.begin(), model.specs_.begin() + outer);
+  out.layer_begin_ = {0, outer};
+  out.shared_ = model.memory_;
+  LANDFALL_TRY(out.add_layer(source, out.architecture_->weights(whole, whole.layers)));
+  return out;
 }
 
 std::span<const std::byte> Model::memory() const { return {memory_->host(), static_cast<size_t>(memory_bytes())}; }
@@ -232,9 +269,12 @@ Status load_weights(const ModelSource& source, ThreadPool& pool,
     return Status(Code::resource_exhausted,
                   "cannot reserve " + std::to_string(total) + " bytes of memory for the weights");
   }
-  for (Weight& w : model.weights_) w.buffer = model.memory_.get();
+  // Those that have a buffer are another model's, and come first.
+  size_t first = 0;
+  while (first < model.weights_.size() && model.weights_[first].buffer) ++first;
+  for (size_t i = first; i < model.weights_.size(); ++i) model.weights_[i].buffer = model.memory_.get();
   if (!pool.nodes().empty() && place_in_turn(*model.memory_, pool)) {
-    for (size_t i = 0; i < model.weights_.size(); ++i) {
+    for (size_t i = first; i < model.weights_.size(); ++i) {
       if (!read_with_experts(model.specs_[i])) (void)place_by_thread(model.weights_[i], pool);
     }
   }
@@ -261,7 +301,7 @@ Status load_weights(const ModelSource& source, ThreadPool& pool,
     failed.store(true);
   };
   uint64_t done = 0;
-  for (size_t i = 0; i < model.weights_.size() && !failed.load(); ++i) {
+  for (size_t i = first; i < model.weights_.size() && !failed.load(); ++i) {
     Weight& w = model.weights_[i];
     const WeightSpec& spec = model.specs_[i];
     const WeightPlace& place = *place_of(source, spec);
@@ -296,17 +336,17 @@ Status load_weights(const ModelSource& source, ThreadPool& pool,
   return failure;
 }
 
-Tensor forward(Ctx& ctx, const Model& model) {
+Tensor forward(Ctx& ctx, const Model& model, Tensor* hidden) {
   const Architecture& a = model.architecture();
   const bool keep = ctx.reader.keeps_outputs();
   Tensor state = a.embed(ctx, model);
-  if (keep) {
-    for (int64_t layer = 0; layer < model.config().layers; ++layer) state = a.layer(ctx, model, layer, state);
-    return a.head(ctx, model, state);
-  }
   const Arena::Mark mark = ctx.arena.mark();
   for (int64_t layer = 0; layer < model.config().layers; ++layer) {
     const Tensor next = a.layer(ctx, model, layer, state);
+    if (keep) {
+      state = next;
+      continue;
+    }
     // Megabytes where rows are many; a thread's share of less than 64 KiB is sooner copied than handed out.
     ctx.pool.parallel_for(next.elements() * size_of(next.type), 64 << 10, [&](int64_t begin, int64_t end, int) {
       std::memcpy(state.buffer->host() + state.offset + begin, next.buffer->host() + next.offset + begin,
@@ -314,7 +354,9 @@ Tensor forward(Ctx& ctx, const Model& model) {
     });
     ctx.arena.rewind(mark);
   }
-  return a.head(ctx, model, state);
+  const Tensor normed = a.norm(ctx, model, state);
+  if (hidden) *hidden = normed;
+  return a.head(ctx, model, normed);
 }
 
 }  // namespace landfall

@@ -65,6 +65,19 @@ TEST_P(PackedTest, HoldsTheWeightsAsTheyAreLoadedMappedOrCopied) {
   }
 }
 
+TEST_P(PackedTest, TheMultiTokenLayerIsLeftOut) {
+  auto source = open(bytes_);
+  ASSERT_TRUE(source.ok()) << source.status().message();
+  auto model = describe_model(*source);
+  ASSERT_TRUE(model.ok()) << model.status().message();
+  EXPECT_TRUE(model->notes().empty());
+  const Status refused = describe_multi_token(*source, *model).status();
+  EXPECT_EQ(refused.code(), Code::not_found);
+  if (model->config().multi_token_layers > 0) {
+    EXPECT_NE(refused.message().find("pack"), std::string::npos) << refused.message();
+  }
+}
+
 TEST_P(PackedTest, WhatIsDamagedOrOfAnotherVersionIsRefused) {
   auto changed = [&](size_t at, char value) {
     std::string out = bytes_;

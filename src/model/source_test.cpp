@@ -6,26 +6,14 @@
 #include <gtest/gtest.h>
 
 #include <map>
-#include <numeric>
 
 #include "model/golden_model_test.h"
-#include "tensor/access.h"
-#include "tensor/operator.h"
 
 namespace landfall {
 namespace {
 
 std::vector<float> all_logits(const Model& model, const std::vector<int32_t>& tokens) {
-  RunReader reader;
-  ThreadPool pool(2);
-  Arena arena;
-  std::vector<int32_t> positions(tokens.size());
-  std::iota(positions.begin(), positions.end(), 0);
-  const Run run{0, static_cast<int32_t>(tokens.size()), 0, 0, true};
-  const Batch batch{tokens, positions, {&run, 1}, positions};
-  Ctx ctx = make_ctx(reader, {available_kernel_sets().back(), true}, pool, arena, batch, nullptr);
-  const std::vector<double> out = load_doubles(forward(ctx, model));
-  return {out.begin(), out.end()};
+  return all_logits(model, tokens, available_kernel_sets().back());
 }
 
 // ---- a small GGUF writer
@@ -138,7 +126,7 @@ std::string deepseek_v3_gguf(const Golden& g, KeyValue layout, bool multi_token_
   w.number(a + ".expert_gating_func", uint32_t{2});
   w.number(a + ".expert_feed_forward_length", number(g, "moe_intermediate_size"));
   w.number(a + ".leading_dense_block_count", number(g, "first_k_dense_replace"));
-  for (uint32_t layer = 0; layer < layers; ++layer) {
+  for (uint32_t layer = 0; layer < layers + multi_token_block; ++layer) {
     const std::string b = "blk." + std::to_string(layer) + ".", h = "model.layers." + std::to_string(layer) + ".";
     const std::pair<const char*, const char*> kPlain[] = {
         {"attn_norm.weight", "input_layernorm.weight"},
@@ -156,7 +144,11 @@ std::string deepseek_v3_gguf(const Golden& g, KeyValue layout, bool multi_token_
         {"exp_probs_b.bias", "mlp.gate.e_score_correction_bias"},
         {"ffn_gate_shexp.weight", "mlp.shared_experts.gate_proj.weight"},
         {"ffn_up_shexp.weight", "mlp.shared_experts.up_proj.weight"},
-        {"ffn_down_shexp.weight", "mlp.shared_experts.down_proj.weight"}};
+        {"ffn_down_shexp.weight", "mlp.shared_experts.down_proj.weight"},
+        {"nextn.eh_proj.weight", "eh_proj.weight"},
+        {"nextn.enorm.weight", "enorm.weight"},
+        {"nextn.hnorm.weight", "hnorm.weight"},
+        {"nextn.shared_head_norm.weight", "shared_head.norm.weight"}};
     for (const auto& [gguf, hf] : kPlain) {
       if (t.bytes.contains(h + hf)) copy_tensor(w, t, b + gguf, h + hf);
     }
@@ -256,7 +248,7 @@ Status open_status(const std::string& path) {
 
 TEST(Gguf, BothLayoutsOfLatentAttentionGiveTheGoldenLogits) {
   const Golden golden = read_golden("deepseek_v3");
-  for (const auto& [name, layout, multi] : {std::tuple{"fused", KeyValue::fused, false},
+  for (const auto& [name, layout, multi] : {std::tuple{"fused", KeyValue::fused, true},
                                             {"split", KeyValue::split, true},
                                             {"both", KeyValue::both, false}}) {
     const LoadedModel loaded =
@@ -267,6 +259,9 @@ TEST(Gguf, BothLayoutsOfLatentAttentionGiveTheGoldenLogits) {
               golden.tolerance)
         << name;
     EXPECT_EQ(loaded.model.notes().size(), multi ? 1u : 0u) << "the multi-token layer is mentioned";
+    if (!multi) continue;
+    const auto guesses = multi_token_logits(loaded, golden.tokens, available_kernel_sets().back());
+    EXPECT_LE(largest_difference(guesses, golden.multi_token, golden.vocab), golden.tolerance) << name;
   }
 }
 

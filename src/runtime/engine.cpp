@@ -20,7 +20,9 @@ std::string megabytes(int64_t bytes) {
 int64_t activation_bytes(const Model& model, int64_t rows) {
   const std::vector<int32_t> zeros(static_cast<size_t>(rows));
   const Run run{0, static_cast<int32_t>(rows), 0, 0, true};
-  const Batch batch{zeros, zeros, {&run, 1}, {zeros.data(), 1}};
+  const std::vector<float> hidden(model.architecture().reads_hidden ? static_cast<size_t>(rows * model.config().width)
+                                                                    : 0);
+  const Batch batch{zeros, zeros, {&run, 1}, {zeros.data(), 1}, hidden};
   ThreadPool pool(1);
   Arena arena;
   size_t largest = 0;
@@ -33,8 +35,8 @@ int64_t activation_bytes(const Model& model, int64_t rows) {
     state = model.architecture().layer(inner, model, layer, state);
     largest = std::max(largest, reader.activation_bytes());
   }
-  (void)model.architecture().head(ctx, model, state);
-  return static_cast<int64_t>(outer.activation_bytes() + 2 * largest);
+  (void)model.architecture().head(ctx, model, model.architecture().norm(ctx, model, state));
+  return static_cast<int64_t>(outer.activation_bytes() + 2 * largest + hidden.size() * sizeof(float));
 }
 
 // Says what type the cache has; counting reads nothing else.
@@ -71,7 +73,7 @@ std::string MemoryEstimate::text() const {
 MemoryEstimate estimate_memory(const Model& described, EngineOptions& options, int64_t available) {
   MemoryEstimate out;
   const Config& c = described.config();
-  out.weights = described.weight_bytes();
+  out.weights = described.memory_bytes();
   out.cache_per_position = KvCache::bytes_per_position(described.architecture().cache(c), options.cache_type);
   out.activations = activation_bytes(described, options.batch);
   if (options.context <= 0) {
@@ -127,7 +129,7 @@ void Engine::set_expanded_until(SequenceId sequence, int64_t position) {
 }
 
 int64_t Engine::used_bytes() const {
-  return model_->weight_bytes() + cache_.used_bytes() + static_cast<int64_t>(arena_.peak());
+  return model_->memory_bytes() + cache_.used_bytes() + static_cast<int64_t>(arena_.peak());
 }
 
 Result<Engine::Logits> Engine::step(std::span<const Work> work) {
@@ -144,6 +146,8 @@ Result<Engine::Logits> Engine::step(std::span<const Work> work) {
     const auto count = static_cast<int64_t>(w.tokens.size());
     if (count == 0 || w.logits_last < 0 || w.logits_last > count)
       return Status(Code::invalid_argument, "a step without tokens");
+    LANDFALL_CHECK(static_cast<int64_t>(w.hidden.size()) ==
+                   (model_->architecture().reads_hidden ? count * model_->config().width : 0));
     for (int32_t token : w.tokens) {
       if (token < 0 || token >= vocab) {
         return Status(Code::invalid_argument,
@@ -170,6 +174,7 @@ Result<Engine::Logits> Engine::step(std::span<const Work> work) {
   positions_.clear();
   logits_rows_.clear();
   runs_.clear();
+  hidden_.clear();
   for (const Work& w : work) {
     const auto past = static_cast<int32_t>(cache_.length(w.sequence)), count = static_cast<int32_t>(w.tokens.size());
     const auto first = static_cast<int32_t>(tokens_.size());
@@ -182,13 +187,15 @@ Result<Engine::Logits> Engine::step(std::span<const Work> work) {
       positions_.push_back(past + i);
       if (i >= count - w.logits_last) logits_rows_.push_back(first + i);
     }
+    hidden_.insert(hidden_.end(), w.hidden.begin(), w.hidden.end());
     cache_.extend(w.sequence, count);
   }
   arena_.reset();
-  const Batch batch{tokens_, positions_, runs_, logits_rows_};  // the Ctx refers to it
+  const Batch batch{tokens_, positions_, runs_, logits_rows_, hidden_};  // the Ctx refers to it
   Ctx ctx = make_ctx(reader_, options_.device, pool_, arena_, batch, &cache_);
-  const Tensor out = forward(ctx, *model_);
-  return Logits{data<float>(out), out.rows(), vocab};
+  Tensor hidden;
+  const Tensor out = forward(ctx, *model_, &hidden);
+  return Logits{data<float>(out), out.rows(), vocab, {data<float>(hidden), static_cast<size_t>(hidden.elements())}};
 }
 
 }  // namespace landfall

@@ -67,11 +67,13 @@ class Engine {
     SequenceId sequence;
     std::span<const int32_t> tokens;
     int32_t logits_last = 1;
+    std::span<const float> hidden = {};  // [tokens, width], for a model that reads hidden states
   };
-  // Logits [wanted rows, vocab] in order of work; valid until the next step.
+  // Logits [wanted rows, vocab] and hidden states [all rows, width] in order of work; valid until the next step.
   struct Logits {
     const float* data = nullptr;
     int64_t rows = 0, vocab = 0;
+    std::span<const float> hidden;
     std::span<const float> row(int64_t i) const { return {data + i * vocab, static_cast<size_t>(vocab)}; }
   };
   // All or nothing: on an error no sequence has moved. Errors: a token out of range, more rows than a batch, a full
@@ -95,6 +97,7 @@ class Engine {
   KvCache cache_;
   RunReader reader_;
   std::vector<int32_t> tokens_, positions_, logits_rows_;
+  std::vector<float> hidden_;  // that the work brings
   std::vector<Run> runs_;
 };
 

@@ -20,6 +20,7 @@ struct Batch {
   std::span<const int32_t> position;  // [rows]
   std::span<const Run> runs;
   std::span<const int32_t> logits_rows;  // rows whose logits are wanted
+  std::span<const float> hidden = {};    // [rows, width] of another model, for one that reads them
 };
 
 }  // namespace landfall

@@ -74,10 +74,11 @@ struct Ctx {
   Tensor tokens;         // [rows] i32: the batch as graph inputs
   Tensor positions;      // [rows] i32
   Tensor logits_rows;    // [wanted] i32
+  Tensor hidden = {};    // [rows, width], where the batch has them
 };
 
 // Node numbers of the batch's arrays, so that a trace can name them.
-inline constexpr int32_t kTokensNode = -1, kPositionsNode = -2, kLogitsRowsNode = -3;
+inline constexpr int32_t kTokensNode = -1, kPositionsNode = -2, kLogitsRowsNode = -3, kHiddenNode = -4;
 
 // Places the batch's arrays in the arena as tensors and binds everything for one step.
 Ctx make_ctx(Reader& reader, const Device& device, ThreadPool& pool, Arena& arena, const Batch& batch, KvView* kv);

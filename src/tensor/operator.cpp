@@ -16,6 +16,13 @@ Ctx make_ctx(Reader& reader, const Device& device, ThreadPool& pool, Arena& aren
   ctx.tokens = bind(batch.token, kTokensNode);
   ctx.positions = bind(batch.position, kPositionsNode);
   ctx.logits_rows = bind(batch.logits_rows, kLogitsRowsNode);
+  if (!batch.hidden.empty()) {
+    const auto rows = static_cast<int64_t>(batch.token.size());
+    ctx.hidden = Tensor::of(DType::f32, {rows, static_cast<int64_t>(batch.hidden.size()) / rows});
+    ctx.hidden.node = kHiddenNode;
+    arena.place(ctx.hidden);
+    std::memcpy(ctx.hidden.buffer->host() + ctx.hidden.offset, batch.hidden.data(), batch.hidden.size_bytes());
+  }
   return ctx;
 }
 

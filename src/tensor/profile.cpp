@@ -37,7 +37,8 @@ Activation kind_of(const Ctx& ctx, const OpCall& call) {
 
 Cost cost_of(const Ctx& ctx, const OpCall& call) {
   CountReader counter;
-  Ctx counted{counter, ctx.device, ctx.pool, ctx.arena, ctx.batch, ctx.kv, ctx.tokens, ctx.positions, ctx.logits_rows};
+  Ctx counted{counter, ctx.device, ctx.pool,      ctx.arena,       ctx.batch,
+              ctx.kv,  ctx.tokens, ctx.positions, ctx.logits_rows, ctx.hidden};
   std::vector<Tensor> out(call.out.begin(), call.out.end());
   OpCall copy = call;
   copy.out = out;

@@ -177,7 +177,7 @@ TEST_P(ModelTape, LayersCalledAgainGiveTheSameGradients) {
     return out;
   };
   Tensor gradient = again(
-      states.back(), [&](const Tensor& s) { return a.head(ctx, model(), s); },
+      states.back(), [&](const Tensor& s) { return a.head(ctx, model(), a.norm(ctx, model(), s)); },
       [&](const Tensor& logits) { return seed(arena, logits); });
   for (int64_t i = layers - 1; i >= 0; --i) {
     gradient = again(

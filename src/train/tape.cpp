@@ -27,7 +27,8 @@ Tensor gradient_shape(const Ctx& ctx, const Tensor& t) {
 
 // The forward pass's context with results kept by the tape, and nothing recorded.
 Ctx Tape::own_ctx(const Ctx& ctx) {
-  return {run_, ctx.device, ctx.pool, arena_, ctx.batch, nullptr, ctx.tokens, ctx.positions, ctx.logits_rows};
+  return {run_,    ctx.device, ctx.pool,      arena_,          ctx.batch,
+          nullptr, ctx.tokens, ctx.positions, ctx.logits_rows, ctx.hidden};
 }
 
 Tape::Node* Tape::node_of(const Tensor& tensor) {

@@ -25,7 +25,7 @@ void parse(ConfigReader& in, Config& c) {
 }  // namespace
 
 extern const Architecture k_deepseek;
-const Architecture k_deepseek = {"deepseek", kAccepts,     parse,     gqa_weights,
-                                 gqa_cache,  embed_tokens, gqa_layer, final_logits};
+const Architecture k_deepseek = {"deepseek",   kAccepts,  parse,      gqa_weights, gqa_cache,
+                                 embed_tokens, gqa_layer, final_norm, final_logits};
 
 }  // namespace landfall

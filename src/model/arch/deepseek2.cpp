@@ -1,7 +1,7 @@
 // DeepSeek-V2, V2-Lite, V2.5, V3, R1 and V3.1: latent attention (arXiv 2405.04434) and experts with a softmax gate (V2)
 // or a sigmoid gate with correction bias and group limits (V3, arXiv 2412.19437). What varies is read from the file:
 // queries with or without a low-rank step, gate, groups, scaling, and GGUF's two layouts of the key-value matrix (one
-// kv_b, or k_b transposed and v_b). Rope is interleaved in every kind of file.
+// kv_b, or k_b transposed and v_b). Rope is interleaved in every kind of file. V3 files carry a multi-token layer too.
 #include <cmath>
 
 #include "model/blocks.h"
@@ -159,9 +159,47 @@ Tensor layer(Ctx& ctx, const Model& model, int64_t i, Tensor state) {
   return pre_norm_layer(ctx, model, i, state, attend_latent, layer_feed_forward);
 }
 
+// The multi-token layer of V3 (arXiv 2412.19437, section 2.2), which guesses token i + 2 from the hidden state of token
+// i and the embedding of token i + 1. As in the engines that serve it (vLLM's deepseek_mtp, SGLang's deepseek_nextn),
+// the embedding stands first in the columns of eh_proj, and the hidden state is the one behind the model's last norm;
+// behind this layer's own norm it can stand for that of the next token. Embedding and output matrix are the model's, of
+// which some files hold copies.
+std::vector<WeightSpec> multi_token_weights(const Config& c, int64_t layer) {
+  std::vector<WeightSpec> out = weights(c, layer);
+  out.push_back(layer_weight(layer, "eh_proj", "nextn.eh_proj.weight", "eh_proj.weight", c.width, 2 * c.width));
+  out.push_back(layer_vector(layer, "enorm", "nextn.enorm.weight", "enorm.weight", c.width));
+  out.push_back(layer_vector(layer, "hnorm", "nextn.hnorm.weight", "hnorm.weight", c.width));
+  out.push_back(
+      layer_vector(layer, "shared_head_norm", "nextn.shared_head_norm.weight", "shared_head.norm.weight", c.width));
+  return out;
+}
+
+Tensor multi_token_embed(Ctx& ctx, const Model& model) {
+  const float epsilon = model.config().norm_epsilon;
+  const Tensor e = rms_norm(ctx, embed_tokens(ctx, model), model.weight(0, "enorm"), epsilon);
+  const Tensor h = rms_norm(ctx, ctx.hidden, model.weight(0, "hnorm"), epsilon);
+  return linear(ctx, concat(ctx, e, h), model.weight(0, "eh_proj"));
+}
+
+Tensor multi_token_norm(Ctx& ctx, const Model& model, Tensor state) {
+  return rms_norm(ctx, state, model.weight(0, "shared_head_norm"), model.config().norm_epsilon);
+}
+
+constexpr Architecture kMultiToken = {.name = "deepseek2 multi-token",
+                                      .accepts = {},
+                                      .parse = nullptr,
+                                      .weights = multi_token_weights,
+                                      .cache = cache,
+                                      .embed = multi_token_embed,
+                                      .layer = layer,
+                                      .norm = multi_token_norm,
+                                      .head = final_logits,
+                                      .reads_hidden = true};
+
 }  // namespace
 
 extern const Architecture k_deepseek2;
-const Architecture k_deepseek2 = {"deepseek2", kAccepts, parse, weights, cache, embed_tokens, layer, final_logits};
+const Architecture k_deepseek2 = {"deepseek2",  kAccepts, parse,      weights,      cache,
+                                  embed_tokens, layer,    final_norm, final_logits, &kMultiToken};
 
 }  // namespace landfall

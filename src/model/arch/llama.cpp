@@ -19,6 +19,7 @@ void parse(ConfigReader& in, Config& c) {
 }  // namespace
 
 extern const Architecture k_llama;
-const Architecture k_llama = {"llama", kAccepts, parse, gqa_weights, gqa_cache, embed_tokens, gqa_layer, final_logits};
+const Architecture k_llama = {"llama",      kAccepts,  parse,      gqa_weights, gqa_cache,
+                              embed_tokens, gqa_layer, final_norm, final_logits};
 
 }  // namespace landfall

@@ -17,6 +17,7 @@ void parse(ConfigReader& in, Config& c) {
 }  // namespace
 
 extern const Architecture k_qwen3;
-const Architecture k_qwen3 = {"qwen3", kAccepts, parse, gqa_weights, gqa_cache, embed_tokens, gqa_layer, final_logits};
+const Architecture k_qwen3 = {"qwen3",      kAccepts,  parse,      gqa_weights, gqa_cache,
+                              embed_tokens, gqa_layer, final_norm, final_logits};
 
 }  // namespace landfall
