@@ -27,9 +27,9 @@ Result<EngineOptions> engine_options(const Arguments& arguments) {
 Result<std::string> chosen_draft(CommandContext& context) {
   const std::string draft = context.arguments.text("draft", "off");
   if (draft == "off") return std::string();
-  if (draft == "ngram") return draft;
+  if (draft == "ngram" || draft == "mtp") return draft;
   auto path = resolve_model(context.env, draft);
-  if (!path.ok()) return path.status().within("--draft takes off, ngram or a model");
+  if (!path.ok()) return path.status().within("--draft takes off, ngram, mtp or a model");
   return path;
 }
 

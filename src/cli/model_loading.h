@@ -15,10 +15,11 @@ inline constexpr Flag kContextFlag = {"context", Flag::Kind::integer, "positions
 inline constexpr Flag kHugePagesFlag = {
     "huge-pages", Flag::Kind::toggle,
     "copy a packed model into 2 MiB pages, where the system maps files in small ones; it starts later for that"};
-inline constexpr Flag kDraftFlag = {"draft", Flag::Kind::text,
-                                    "guess tokens ahead: 'ngram' from the text so far, or a smaller model of the same "
-                                    "vocabulary; the same answers sooner",
-                                    "off"};
+inline constexpr Flag kDraftFlag = {
+    "draft", Flag::Kind::text,
+    "guess tokens ahead: 'ngram' from the text so far, 'mtp' with the multi-token layer "
+    "of the file, or a smaller model of the same vocabulary; the same answers sooner",
+    "off"};
 inline constexpr Flag kCacheTypeFlag = {
     .name = "cache-type", .help = "numbers of the KV cache: bf16, int8 (half the memory) or f32", .otherwise = "bf16"};
 inline constexpr Flag kThreadsFlag = {"threads", Flag::Kind::integer, "processor threads", "one for each core"};

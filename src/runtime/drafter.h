@@ -11,6 +11,10 @@ class Drafter {
  public:
   virtual ~Drafter() = default;
 
+  // The model read the tokens from `position` on, some of which may be guesses that turn out wrong, and these are its
+  // hidden states [rows, width] of them. Comes before accept() of what was drawn from them, and again for tokens that
+  // are read again; tokens whose rows were found in the cache have none.
+  virtual void read(int64_t /*position*/, std::span<const float> /*hidden*/) {}
   // `tokens` stand behind what it was given before.
   virtual void accept(std::span<const int32_t> tokens) = 0;
   // What may come next: at most `most` tokens (1 or more), none where there is no guess. Valid until the next call.

@@ -1,5 +1,6 @@
-// What guesses tokens for the answers of a model: look-up of n-grams in each request's own text, or a smaller model
-// that all requests share. Belongs, with what it begins, to the thread that steps the model's Engine.
+// What guesses tokens for the answers of a model: look-up of n-grams in each request's own text, the model's own
+// multi-token layer or a smaller model, which all requests share. Belongs, with what it begins, to the thread that
+// steps the model's Engine.
 #pragma once
 
 #include <functional>
@@ -14,8 +15,9 @@ namespace landfall {
 
 class Drafting {
  public:
-  // `draft`: "ngram", or the path of a model, whose cache is as large as that of `target`. Progress as in load_weights.
-  // Errors: those of load(); another vocabulary (invalid_argument); no memory for both (resource_exhausted).
+  // `draft`: "ngram", "mtp" for the multi-token layer, or the path of a model; the cache of either holds as many
+  // positions as that of `target`. Progress as in load_weights. Errors: those of load(); no such layer in the files
+  // (not_found); another vocabulary (invalid_argument); no memory for both (resource_exhausted).
   static Result<std::unique_ptr<Drafting>> load(Env& env, const std::string& draft, const Loaded& target,
                                                 const std::function<bool(uint64_t, uint64_t)>& progress);
 
@@ -27,7 +29,7 @@ class Drafting {
   explicit Drafting(Env& env) : env_(env) {}
   Env& env_;
   std::unique_ptr<Engine> engine_;  // null: n-grams
-  int32_t vocab_ = 0;
+  int32_t vocab_ = 0;               // of a smaller model
 };
 
 }  // namespace landfall

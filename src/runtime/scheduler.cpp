@@ -93,15 +93,23 @@ void Scheduler::step() {
   const double seconds = env_.seconds() - before;
   pace(seconds);
   if (last_step_.prompts == 0) answer_cost_.observe(last_step_.answers, seconds);
-  int64_t row = 0;
+  const auto width = static_cast<size_t>(engine_.model().config().width);
+  int64_t row = 0;   // of those with logits
+  size_t first = 0;  // of all rows
   for (size_t i = 0; i < work_.size(); ++i) {
     Job& job = *owners_[i];
     if (!logits.ok()) {
       finish(job, logits.status(), FinishReason::stop);
       continue;
     }
+    const size_t count = work_[i].tokens.size();
+    if (job.speculation) {
+      job.speculation->read(engine_.length(job.sequence) - static_cast<int64_t>(count),
+                            logits->hidden.subspan(first * width, count * width));
+    }
     if (work_[i].logits_last > 0) accept(job, row, *logits);
     row += work_[i].logits_last;
+    first += count;
     if (job.sequence >= 0) keep_pages(job, false);
   }
   std::erase_if(running_, [](const auto& job) { return job->sequence < 0; });

@@ -18,6 +18,7 @@ using Tokens = std::vector<int32_t>;
 class ClockEnv : public Env {
  public:
   double now = 100, tick = 0;  // tick: how much later it is at each look
+  uint64_t memory = UINT64_MAX;
   double seconds() override { return now += tick; }
 
   Result<std::unique_ptr<OutputFile>> open_output(const std::string& path, bool append) override {
@@ -36,7 +37,7 @@ class ClockEnv : public Env {
   Result<uint64_t> free_space(const std::string& folder) override { return real_.free_space(folder); }
   int64_t unix_time() override { return real_.unix_time(); }
   uint64_t random_u64() override { return real_.random_u64(); }
-  uint64_t available_memory() override { return real_.available_memory(); }
+  uint64_t available_memory() override { return memory; }
 
  private:
   Env& real_ = Env::real();
@@ -448,6 +449,51 @@ TEST_P(SchedulerTest, LeavingCancelsWhatRunsAndWhatWaits) {
   EXPECT_EQ(waiting->reason, FinishReason::cancelled);
   EXPECT_EQ(engine->free_pages(), engine->total_pages());
 }
+
+class MultiTokenTest : public SchedulerTest {};
+
+// Prompts are short enough to be read in the absorbed form alone, so that shared rows are the same to the last bit.
+TEST_P(MultiTokenTest, GuessesChangeNoAnswerBehindSharedRowsAndAfterWaiting) {
+  Golden golden = read_golden(GetParam());
+  golden.config.set("max_position_embeddings", 2048);
+  LoadedModel files = load_for_test(write_golden_model(golden, Json()));
+  Loaded loaded;
+  loaded.source = std::move(files.source);
+  loaded.model = model = std::make_shared<const Model>(std::move(files.model));
+  loaded.options = make_engine(8)->options();
+  const Model layer = load_multi_token_for_test(loaded.source, *model);
+  EngineOptions options = loaded.options;
+  loaded.memory.cache = 1000;
+  env.memory = static_cast<uint64_t>(estimate_memory(layer, options, 0).total()) + 999;
+  EXPECT_EQ(Drafting::load(env, "mtp", loaded, nullptr).status().code(), Code::resource_exhausted);
+  ++env.memory;
+  const auto drafting = Drafting::load(env, "mtp", loaded, nullptr);
+  ASSERT_TRUE(drafting.ok()) << drafting.status().message();
+  env.tick = 0.001;
+  open(6, {.drafting = drafting->get()});  // later ones of higher priority send others back
+  std::vector<Scheduler::Request> requests;
+  std::vector<std::shared_ptr<Answer>> answers;
+  const Tokens system = tokens(50, 9);
+  for (uint32_t i = 0; i < 8; ++i) {
+    requests.push_back(request(joined(system, tokens(1 + 9 * i, i % 3)), 100, static_cast<int32_t>(i / 4)));
+    if (i % 2 == 0) requests.back().sampler = {};
+  }
+  for (const auto& r : requests) {
+    answers.push_back(submit(r));
+    for (int i = 0; i < 9; ++i) step();
+  }
+  finish();
+  int64_t reused = 0, drafted = 0;
+  for (size_t i = 0; i < answers.size(); ++i) {
+    EXPECT_EQ(answers[i]->tokens, alone(requests[i])) << i;
+    reused += answers[i]->usage.reused_tokens;
+    drafted += answers[i]->usage.drafted_tokens;
+  }
+  EXPECT_GT(reused, 100);
+  EXPECT_GT(drafted, 20);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, MultiTokenTest, testing::Values("deepseek_v3"));
 
 INSTANTIATE_TEST_SUITE_P(Models, SchedulerTest, testing::Values("llama_llama3", "deepseek_v3"));
 

@@ -42,7 +42,7 @@ class Service {
     EngineOptions engine;
     int cache_contexts = 1;          // whole contexts that the cache is to hold, if memory allows
     bool use_file_template = false;  // the Jinja template of the file even where a native renderer exists
-    std::string draft;               // what guesses tokens ahead: "ngram", the path of a smaller model, or "" for none
+    std::string draft;               // what guesses tokens ahead: as of Drafting::load, or "" for none
     double step_seconds = Scheduler::Options().step_seconds;
     bool reuse_prefix = true;  // requests that begin alike share their cache
   };

@@ -181,8 +181,9 @@ TEST_P(ServiceTest, DraftsChangeNoAnswer) {
   answers.push_back(Pending(*plain, requests.back()).wait());
   EXPECT_EQ(answers.back().reason, FinishReason::stop);
 
-  for (const std::string& draft :
-       {std::string("ngram"), write_text_model(GetParam()), write_text_model(GetParam(), 1)}) {
+  std::vector<std::string> drafts = {"ngram", write_text_model(GetParam()), write_text_model(GetParam(), 1)};
+  if (std::string_view(GetParam()) == "deepseek_v3") drafts.push_back("mtp");
+  for (const std::string& draft : drafts) {
     Service::Options options;
     options.draft = draft;
     const auto service = make_service(GetParam(), options);
@@ -259,6 +260,10 @@ TEST(Service, ADraftModelOfAnotherVocabularyIsRefusedByName) {
   EXPECT_EQ(refused.code(), Code::invalid_argument);
   for (const std::string& part : {options.draft, target, std::string("token 257"), std::string("<|fin|>")})
     EXPECT_NE(refused.message().find(part), std::string::npos) << refused.message();
+  options.draft = "mtp";
+  const Status none = Service::load(Env::real(), target, options, nullptr).status();
+  EXPECT_EQ(none.code(), Code::not_found);
+  EXPECT_NE(none.message().find("no multi-token layer"), std::string::npos) << none.message();
   options.draft = "/nowhere/model.gguf";
   EXPECT_EQ(Service::load(Env::real(), target, options, nullptr).status().code(), Code::not_found);
 }

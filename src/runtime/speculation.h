@@ -49,6 +49,8 @@ class Speculation {
   // Tokens for the next step to read behind the last one, in which `answers` answers go on: at most `most`, often none.
   // Valid until the next call.
   std::span<const int32_t> draft(int64_t most, int64_t answers, const StepCost& cost);
+  // As of Drafter.
+  void read(int64_t position, std::span<const float> hidden) { drafter_->read(position, hidden); }
   // The tokens that came instead, or as guessed.
   void accept(std::span<const int32_t> tokens);
 

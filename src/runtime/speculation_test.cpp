@@ -5,6 +5,7 @@
 
 #include "model/golden_model_test.h"
 #include "runtime/model_drafter.h"
+#include "runtime/mtp_drafter.h"
 #include "runtime/ngram_drafter.h"
 
 namespace landfall {
@@ -12,18 +13,37 @@ namespace {
 
 using Tokens = std::vector<int32_t>;
 
-std::unique_ptr<Engine> make_engine(const Golden& golden) {
+EngineOptions engine_options() {
   EngineOptions options;
   options.threads = 2;
   options.context = 256;
   options.cache_positions = 512;
   options.batch = 128;
   options.device.kernels = available_kernel_sets().back();
-  auto model = std::make_shared<const Model>(load_for_test(write_golden_model(golden, Json())).model);
-  auto engine = Engine::create(std::move(model), options);
+  return options;
+}
+
+std::unique_ptr<Engine> make_engine(Model model, const EngineOptions& options = engine_options()) {
+  auto engine = Engine::create(std::make_shared<const Model>(std::move(model)), options);
   EXPECT_TRUE(engine.ok()) << engine.status().message();
   return std::move(*engine);
 }
+
+std::unique_ptr<Engine> make_engine(const Golden& golden) {
+  return make_engine(load_for_test(write_golden_model(golden, Json())).model);
+}
+
+// A model and its multi-token layer.
+struct Pair {
+  explicit Pair(const Golden& golden, EngineOptions options = engine_options()) {
+    LoadedModel loaded = load_for_test(write_golden_model(golden, Json()));
+    Model multi_token = load_multi_token_for_test(loaded.source, loaded.model);
+    engine = make_engine(std::move(loaded.model), options);
+    options.batch = 16;
+    layer = make_engine(std::move(multi_token), options);
+  }
+  std::unique_ptr<Engine> engine, layer;
+};
 
 struct Outcome {
   Tokens answer;
@@ -47,6 +67,8 @@ Outcome decode(Engine& engine, const SamplerSettings& settings, const Tokens& pr
     EXPECT_TRUE(logits.ok()) << logits.status().message();
     Tokens came;
     EXPECT_TRUE(draw_tokens(*logits, 0, draft, sampler, scratch, came).ok());
+    const int64_t position = engine.length(sequence) - static_cast<int64_t>(rows.size());
+    if (speculation) speculation->read(position, logits->hidden);
     out.answer.insert(out.answer.end(), came.begin(), came.end());
     ++out.steps;
     out.drafted += static_cast<int64_t>(draft.size());
@@ -113,6 +135,116 @@ TEST_P(SpeculationTest, AModelThatHasNoRoomLeftGuessesNothing) {
   const Tokens prompt(250, 5);
   ModelDrafter drafter(*engine, static_cast<int32_t>(golden.vocab), {}, prompt);
   EXPECT_EQ(drafter.propose(20).size(), 7u) << "one behind each of 6 more rows and the last of the prompt";
+  drafter.accept(Tokens(7, 5));
+  EXPECT_TRUE(drafter.propose(4).empty());
+}
+
+// Logits depend on the last token alone, and the multi-token layer guesses those of the next token: it is always right.
+Golden golden_of_pairs() {
+  Golden golden = read_golden("deepseek_v3");
+  Json tensors{Json::Array{}};
+  for (Json tensor : golden.info["tensors"].array()) {
+    const std::string& name = tensor["name"].string();
+    if (name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight")) tensor.set("a", 0);
+    if (name.ends_with("norm.weight")) tensor.set("a", 0).set("b", 1);
+    if (name.ends_with("eh_proj.weight")) tensor.set("rule", "identity");
+    tensors.push(std::move(tensor));
+  }
+  golden.info.set("tensors", std::move(tensors));
+  return golden;
+}
+
+TEST(MtpDrafter, TheAnswerIsThePlainOneHoweverGoodTheGuesses) {
+  for (const bool good : {false, true}) {
+    const Golden golden = good ? golden_of_pairs() : read_golden("deepseek_v3");
+    const Pair pair(golden);
+    const Tokens prompt(golden.tokens.begin(), golden.tokens.begin() + golden.prompt);
+    for (const SamplerSettings& settings : kSettings) {
+      const Outcome plain = decode(*pair.engine, settings, prompt, 120, static_cast<Speculation*>(nullptr));
+      const Outcome drafted =
+          decode(*pair.engine, settings, prompt, 120, std::make_unique<MtpDrafter>(*pair.layer, settings, prompt));
+      EXPECT_EQ(drafted.answer, plain.answer);
+      EXPECT_GT(drafted.drafted, 10);
+      if (good) {
+        EXPECT_GT(drafted.accepted, drafted.drafted * 9 / 10);
+        EXPECT_LT(drafted.steps, 30);
+      } else {
+        EXPECT_LT(drafted.accepted, drafted.drafted / 4) << "a layer of noise knows nothing";
+      }
+      EXPECT_EQ(pair.layer->free_pages(), pair.layer->total_pages()) << "a drafter gives its pages back";
+    }
+  }
+}
+
+EngineOptions exact_options() {
+  EngineOptions options = engine_options();
+  options.cache_type = CacheType::f32;
+  options.device.exact = true;
+  return options;
+}
+
+TEST(MtpDrafter, GuessesAsTheReferenceHoweverTheTextIsRead) {
+  const Golden golden = read_golden("deepseek_v3");
+  const Pair pair(golden, exact_options());
+  const auto prompt = std::span(golden.tokens).first(static_cast<size_t>(golden.prompt));
+  for (const size_t piece : {size_t{1}, size_t{7}, size_t{29}, prompt.size()}) {
+    MtpDrafter drafter(*pair.layer, {}, prompt);
+    const auto sequence = pair.engine->open().value();
+    auto read = [&](std::span<const int32_t> rows) {
+      const int64_t position = pair.engine->length(sequence);
+      const Engine::Work work{sequence, rows, 0};
+      const auto out = pair.engine->step({&work, 1});
+      ASSERT_TRUE(out.ok()) << out.status().message();
+      drafter.read(position, out->hidden);
+    };
+    for (size_t at = 0; at < prompt.size(); at += piece) read(prompt.subspan(at, std::min(piece, prompt.size() - at)));
+    for (size_t next = prompt.size(); next < golden.tokens.size(); ++next) {
+      const int32_t token = golden.tokens[next];
+      drafter.accept({&token, 1});
+      const auto row = golden.multi_token.begin() + static_cast<int64_t>(next - 1) * golden.vocab;
+      if (next % 3 != 0) {  // now and then nobody asks
+        const auto guess = drafter.propose(1 + static_cast<int64_t>(next % 4));
+        ASSERT_FALSE(guess.empty());
+        EXPECT_EQ(guess[0], std::max_element(row, row + golden.vocab) - row) << "behind token " << next;
+      }
+      const Tokens rows = {token, 5, 6};  // with two wrong guesses
+      read(rows);
+      EXPECT_TRUE(pair.engine->truncate(sequence, static_cast<int64_t>(next) + 1).ok());
+    }
+    pair.engine->close(sequence);
+  }
+}
+
+TEST(MtpDrafter, BehindAReusedPrefixItGoesByWhatWasRead) {
+  const Golden golden = read_golden("deepseek_v3");
+  const Pair pair(golden, exact_options());
+  const std::span<const int32_t> prompt = std::span(golden.tokens).first(40), rest = prompt.subspan(25);
+  std::vector<float> hidden;
+  all_logits(pair.engine->model(), prompt, available_kernel_sets().back(), {}, &hidden);
+  const size_t width = hidden.size() / prompt.size();
+  MtpDrafter behind(*pair.layer, {}, prompt), alone(*pair.layer, {}, rest);
+  EXPECT_TRUE(behind.propose(3).empty()) << "nothing was read";
+  behind.read(0, std::span(hidden).first(20 * width));
+  behind.read(25, std::span(hidden).subspan(25 * width, 10 * width));
+  behind.read(30, std::span(hidden).subspan(30 * width));  // some once more
+  alone.read(0, std::span(hidden).subspan(25 * width));
+  const int32_t token = golden.tokens[40];
+  behind.accept({&token, 1});
+  alone.accept({&token, 1});
+  const auto a = behind.propose(6), b = alone.propose(6);
+  EXPECT_EQ(a.size(), 6u);
+  EXPECT_EQ(Tokens(a.begin(), a.end()), Tokens(b.begin(), b.end()));
+}
+
+TEST(MtpDrafter, GuessesNothingWhereThereIsNoRoom) {
+  const Golden golden = read_golden("deepseek_v3");
+  const Pair pair(golden);
+  const Tokens prompt(250, 5);
+  MtpDrafter drafter(*pair.layer, {}, prompt);
+  drafter.read(0, std::vector<float>(250 * 64, 0.5f));
+  drafter.accept(Tokens{5});
+  EXPECT_EQ(drafter.propose(20).size(), 7u) << "one behind each of 6 more rows and the last of the text";
+  drafter.read(250, std::vector<float>(7 * 64, 0.5f));
   drafter.accept(Tokens(7, 5));
   EXPECT_TRUE(drafter.propose(4).empty());
 }
