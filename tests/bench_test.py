@@ -71,7 +71,7 @@ class Bench(unittest.TestCase):
 
     def test_nothing_is_left_when_the_user_stops_writing(self):
         process = subprocess.Popen(
-            [BINARY, "bench", "--random", "deepseek-v3", "--layers", "2", "--type", "BF16", "--write", self.model],
+            [BINARY, "bench", "--random", "deepseek-v2-lite", "--layers", "3", "--type", "BF16", "--write", self.model],
             stderr=subprocess.PIPE,
         )
         partial = pathlib.Path(self.model + ".partial")
