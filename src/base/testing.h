@@ -1,14 +1,36 @@
-// Machines that are not there, for tests.
+// For tests: a folder that goes with the program, and machines that are not there.
 #pragma once
 
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
 #include <mutex>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/numa.h"
 #include "base/topology.h"
 
 namespace landfall {
+
+// Made when first asked for, removed with all that is in it when the program ends. Ends with a slash.
+inline const std::string& temporary_folder() {
+  struct Folder {
+    std::string path = testing::TempDir() + "landfall_XXXXXX";
+    Folder() {
+      EXPECT_NE(mkdtemp(path.data()), nullptr) << path;
+      path += '/';
+    }
+    ~Folder() {
+      std::error_code ignored;
+      std::filesystem::remove_all(path, ignored);
+    }
+  };
+  static const Folder folder;
+  return folder.path;
+}
 
 // `nodes` nodes of `cores` cores each, processors numbered in order.
 inline Topology machine_of(int nodes, int cores) {

@@ -13,6 +13,7 @@
 
 #include "base/env.h"
 #include "base/json.h"
+#include "base/testing.h"
 #include "model/model.h"
 #include "tensor/access.h"
 #include "tensor/operator.h"
@@ -131,8 +132,7 @@ inline std::string golden_tensor_bytes(const Json& tensor, uint64_t seed) {
 // `how`: an entry of golden.json's features, or null for the model as it is. Returns the folder.
 inline std::string write_golden_model(const Golden& golden, const Json& how) {
   static int count = 0;
-  const std::string folder =
-      testing::TempDir() + "landfall_golden_" + std::to_string(getpid()) + "_" + std::to_string(count++);
+  const std::string folder = temporary_folder() + "golden_" + std::to_string(count++);
   Env& env = Env::real();
   EXPECT_TRUE(env.make_directories(folder).ok());
   const Json config = how["config"].is_null() ? golden.config : merge_patch(golden.config, how["config"]);

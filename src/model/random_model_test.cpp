@@ -9,6 +9,7 @@
 #include <numeric>
 #include <set>
 
+#include "base/testing.h"
 #include "model/model.h"
 #include "model/tokenizer/tokenizer.h"
 #include "tensor/access.h"
@@ -17,7 +18,7 @@
 namespace landfall {
 namespace {
 
-std::string temporary(const std::string& name) { return testing::TempDir() + "random_model_" + name; }
+std::string temporary(const std::string& name) { return temporary_folder() + name; }
 
 Status write(const RandomModel& what, const std::string& path) {
   ThreadPool pool(2);

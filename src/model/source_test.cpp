@@ -7,6 +7,7 @@
 
 #include <map>
 
+#include "base/testing.h"
 #include "model/golden_model_test.h"
 
 namespace landfall {
@@ -235,7 +236,7 @@ GgufWriter llama_gguf(const Golden& g, int first_layer, int last_layer, bool out
 }
 
 std::string temporary(const std::string& name, const std::string& bytes) {
-  const std::string path = testing::TempDir() + "landfall_source_" + std::to_string(getpid()) + "_" + name;
+  const std::string path = temporary_folder() + name;
   EXPECT_TRUE(write_file(Env::real(), path, bytes).ok());
   return path;
 }
