@@ -1,16 +1,5 @@
 // Activations rounded to what matrix kernels take, compiled per target.
 
-// The largest magnitude of a row. A row with infinity or NaN gives that, and so carries it on through its scale.
-inline float row_range(const float* x, int64_t n) {
-  F32 most = zero(), odd = zero();
-  for (int64_t i = 0; i < n; i += 16) {
-    const F32 v = load_partial(x + i, static_cast<int>(n - i < 16 ? n - i : 16));
-    most = max(most, abs(v));
-    odd = fma(v, zero(), odd);  // stays zero for numbers
-  }
-  return largest(most) + sum(odd);
-}
-
 // Blocks are shifted by whole powers of two, so between half and all of their codes is used. How much depends on where
 // the row's range lies; this is the factor from 1 to 2 by which it should grow for the least error, the sum over blocks
 // of their steps squared. most: the largest magnitude of each block, zeros up to a multiple of 16.
@@ -38,26 +27,36 @@ inline float best_stretch(float range, const float* most, int64_t blocks) {
 }
 
 inline void quantise_row(const float* x, int64_t in, int64_t columns, CodeBlock* out, float* scale) {
-  constexpr int64_t kBlocks = 1024;  // rows up to 32,768 wide are fitted best
+  constexpr int64_t kBlocks = 1024;  // of rows wider than 32,768 only the beginning decides
   const int64_t blocks = columns / 32;
   alignas(64) float most[kBlocks];
-  float range = row_range(x, in);
-  const bool usable = range > 1e-30f && range <= 3.4028234e38f;  // smaller numbers count as nothing
-  auto block_of = [&](int64_t b, F32& low, F32& high) {
-    const int64_t left = in - 32 * b;
+  auto block_of = [&](int64_t i, F32& low, F32& high) {
+    const int64_t left = in - 32 * i;
     const int n = static_cast<int>(left >= 16 ? 16 : left > 0 ? left : 0);
     const int more = static_cast<int>(left >= 32 ? 16 : left > 16 ? left - 16 : 0);
-    low = load_partial(x + 32 * b, n), high = load_partial(x + 32 * b + (n == 16 ? 16 : 0), more);
-    return largest(max(abs(low), abs(high)));
+    low = load_partial(x + 32 * i, n), high = load_partial(x + 32 * i + (n == 16 ? 16 : 0), more);
   };
-  F32 a, b;
-  if (usable && range < 1e38f && blocks <= kBlocks) {
-    for (int64_t i = 0; i < (blocks + 15) / 16 * 16; ++i) most[i] = i < blocks ? block_of(i, a, b) : 0.0f;
-    range *= best_stretch(range, most, blocks);
+  auto most_of = [&](F32 low, F32 high) { return largest(max(abs(low), abs(high))); };
+  F32 a, b, odd = zero();
+  float range = 0;
+  const int64_t kept = blocks < kBlocks ? blocks : kBlocks;
+  for (int64_t i = 0; i < blocks; ++i) {
+    block_of(i, a, b);
+    const float m = most_of(a, b);
+    if (i < kept) most[i] = m;
+    range = m > range ? m : range;
+    odd = fma(a, zero(), fma(b, zero(), odd));  // stays zero for numbers
+  }
+  range += sum(odd);                                             // infinity and NaN are carried on through the scale
+  const bool usable = range > 1e-30f && range <= 3.4028234e38f;  // smaller numbers count as nothing
+  if (usable && range < 1e38f) {
+    for (int64_t i = kept; i % 16 != 0; ++i) most[i] = 0.0f;
+    range *= best_stretch(range, most, kept);
   }
   *scale = range * (1.0f / 127.0f) * 0x1p-7f;
   for (int64_t i = 0; i < blocks; ++i, ++out) {
-    const float largest_here = block_of(i, a, b);
+    block_of(i, a, b);
+    const float largest_here = i < kept ? most[i] : most_of(a, b);
     // floor(log2(range / largest)): the powers of two by which the block may grow and stay within the row's range.
     int32_t shift = 7;
     if (usable && largest_here > range * 0x1p-7f) {
