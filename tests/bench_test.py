@@ -43,8 +43,12 @@ class Bench(unittest.TestCase):
         )  # fmt: skip
         low, median, high = result["decode_spread"]
         self.assertTrue(0 < low <= median <= high)
-        self.assertGreater(result["prefill_tokens_per_second"], 0)
+        for key in ("load_seconds", "prefill_tokens_per_second", "decode_tokens_per_second", "bandwidth_bytes_per_second",
+                    "peak_ops_per_second", "share_of_bandwidth", "share_of_peak"):  # fmt: skip
+            self.assertGreater(result[key], 0, key)
         self.assertGreater(result["peak_bytes"], written["bytes"] / 2)
+        reached = result["prompt_operations"] / 40 * result["prefill_tokens_per_second"] / result["peak_ops_per_second"]
+        self.assertAlmostEqual(result["share_of_peak"] / reached, 1, delta=0.001)
 
         # What the rows say together is what the step as a whole has to do (taken half-way through the generation).
         rows = result["operators"]["decode"]
