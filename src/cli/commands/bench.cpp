@@ -120,7 +120,8 @@ Json report_json(const Report& r, const BenchWork& work) {
     out.set("drafted", r.samples.drafted).set("accepted", r.samples.accepted);
   }
   // What the shares are shares of.
-  out.set("bandwidth_bytes_per_second", work.generate > 0 ? spread(r.samples.bandwidth).median : r.machine.bandwidth_huge);
+  out.set("bandwidth_bytes_per_second",
+          work.generate > 0 ? spread(r.samples.bandwidth).median : r.machine.bandwidth_huge);
   out.set("peak_ops_per_second", r.machine.int8);
   out.set("peak_bytes", r.peak_bytes).set("machine", r.machine.json());
   out.set("memory_in_2mib_pages", r.pages.share());
