@@ -14,7 +14,12 @@ std::atomic<int64_t> g_allocations{0};
 }
 
 // Sanitizers bring operators of their own. Not inlined, or the compiler sees malloc and delete as a pair that is wrong.
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define LANDFALL_SANITIZED
+#endif
+#endif
+#if !defined(LANDFALL_SANITIZED) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 [[gnu::noinline]] void* operator new(size_t size) {
   ++g_allocations;
   if (void* p = std::malloc(size)) return p;
