@@ -9,10 +9,6 @@
 #include "model/golden_model_test.h"
 #include "runtime/engine.h"
 
-namespace {
-std::atomic<int64_t> g_allocations{0};
-}
-
 // Sanitizers bring operators of their own. Not inlined, or the compiler sees malloc and delete as a pair that is wrong.
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
@@ -20,6 +16,11 @@ std::atomic<int64_t> g_allocations{0};
 #endif
 #endif
 #if !defined(LANDFALL_SANITIZED) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+
+namespace {
+std::atomic<int64_t> g_allocations{0};
+}
+
 [[gnu::noinline]] void* operator new(size_t size) {
   ++g_allocations;
   if (void* p = std::malloc(size)) return p;
