@@ -169,17 +169,11 @@ void run_kernel(Ctx& ctx, OpCall& c) {
   }
   const Shape s = shape_of(c);
   const auto settings = c.attrs.as<Settings>();
-  const Tensor &latent = c.in[1], &key_rope = c.in[2];
   const std::span<const Run> runs = ctx.batch.runs;
-  const int64_t width = s.lora + s.rope;
   const Arena::Mark before = ctx.arena.mark();
-  auto* rows = reinterpret_cast<float*>(ctx.arena.scratch(static_cast<size_t>(s.rows * width) * 4));
-  for (int64_t r = 0; r < s.rows; ++r) {
-    std::memcpy(rows + r * width, data<float>(latent) + r * latent.stride[0], static_cast<size_t>(s.lora) * 4);
-    std::memcpy(rows + r * width + s.lora, data<float>(key_rope) + r * key_rope.stride[0],
-                static_cast<size_t>(s.rope) * 4);
-  }
-  for (const Run& run : runs) append_rows(ctx, settings.slot, run, rows + run.first * width, width, width);
+  const Tensor rows = concat(ctx, c.in[1], c.in[2]);
+  for (const Run& run : runs)
+    append_rows(ctx, settings.slot, run, data<float>(rows) + run.first * rows.last(), rows.last(), rows.last());
   ctx.arena.rewind(before);
   for (size_t i = 0; i < runs.size();) {
     size_t next = i + 1;
