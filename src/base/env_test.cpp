@@ -9,6 +9,8 @@
 
 #include <functional>
 
+#include "base/testing.h"
+
 namespace landfall {
 namespace {
 
@@ -42,7 +44,7 @@ class EnvTest : public testing::Test {
 };
 
 // The real one, except that the named step fails.
-class FailingEnv : public Env {
+class FailingEnv : public EnvOverReal {
  public:
   std::string fails;  // "open", "append", "sync" or "rename"
 
@@ -54,20 +56,6 @@ class FailingEnv : public Env {
   Status rename(const std::string& from, const std::string& to) override {
     return fails == "rename" ? staged(from) : real_.rename(from, to);
   }
-  Result<std::unique_ptr<FileLock>> lock(const std::string& path) override { return real_.lock(path); }
-  Result<std::unique_ptr<MappedFile>> map(const std::string& path) override { return real_.map(path); }
-  Result<std::string> read(const std::string& path, size_t limit) override { return real_.read(path, limit); }
-  Status remove(const std::string& path) override { return real_.remove(path); }
-  Status make_directories(const std::string& path) override { return real_.make_directories(path); }
-  Result<std::vector<DirectoryEntry>> list(const std::string& path) override { return real_.list(path); }
-  bool exists(const std::string& path) override { return real_.exists(path); }
-  bool is_directory(const std::string& path) override { return real_.is_directory(path); }
-  Result<uint64_t> size(const std::string& path) override { return real_.size(path); }
-  Result<uint64_t> free_space(const std::string& folder) override { return real_.free_space(folder); }
-  double seconds() override { return real_.seconds(); }
-  int64_t unix_time() override { return real_.unix_time(); }
-  uint64_t random_u64() override { return real_.random_u64(); }
-  uint64_t available_memory() override { return real_.available_memory(); }
 
  private:
   static Status staged(const std::string& path) {
@@ -89,7 +77,6 @@ class FailingEnv : public Env {
     std::unique_ptr<OutputFile> file_;
     std::string path_;
   };
-  Env& real_ = Env::real();
 };
 
 TEST_F(EnvTest, WriteFileReplacesAllOrNothing) {

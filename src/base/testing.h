@@ -1,15 +1,17 @@
-// For tests: a folder that goes with the program, and machines that are not there.
+// For tests: a folder that goes with the program, an Env to stage faults over, and machines that are not there.
 #pragma once
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
 #include <filesystem>
+#include <memory>
 #include <mutex>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "base/env.h"
 #include "base/numa.h"
 #include "base/topology.h"
 
@@ -31,6 +33,32 @@ inline const std::string& temporary_folder() {
   static const Folder folder;
   return folder.path;
 }
+
+// The real Env, for those that are another in a few of its calls.
+class EnvOverReal : public Env {
+ public:
+  Result<std::unique_ptr<OutputFile>> open_output(const std::string& path, bool append) override {
+    return real_.open_output(path, append);
+  }
+  Result<std::unique_ptr<FileLock>> lock(const std::string& path) override { return real_.lock(path); }
+  Result<std::unique_ptr<MappedFile>> map(const std::string& path) override { return real_.map(path); }
+  Result<std::string> read(const std::string& path, size_t limit) override { return real_.read(path, limit); }
+  Status rename(const std::string& from, const std::string& to) override { return real_.rename(from, to); }
+  Status remove(const std::string& path) override { return real_.remove(path); }
+  Status make_directories(const std::string& path) override { return real_.make_directories(path); }
+  Result<std::vector<DirectoryEntry>> list(const std::string& path) override { return real_.list(path); }
+  bool exists(const std::string& path) override { return real_.exists(path); }
+  bool is_directory(const std::string& path) override { return real_.is_directory(path); }
+  Result<uint64_t> size(const std::string& path) override { return real_.size(path); }
+  Result<uint64_t> free_space(const std::string& folder) override { return real_.free_space(folder); }
+  double seconds() override { return real_.seconds(); }
+  int64_t unix_time() override { return real_.unix_time(); }
+  uint64_t random_u64() override { return real_.random_u64(); }
+  uint64_t available_memory() override { return real_.available_memory(); }
+
+ protected:
+  Env& real_ = Env::real();
+};
 
 // `nodes` nodes of `cores` cores each, processors numbered in order.
 inline Topology machine_of(int nodes, int cores) {

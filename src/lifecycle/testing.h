@@ -10,6 +10,7 @@
 
 #include "base/env.h"
 #include "base/http_client.h"
+#include "base/testing.h"
 #include "lifecycle/digest.h"
 #include "lifecycle/store.h"
 
@@ -59,7 +60,7 @@ class FakeHttp : public HttpClient {
 };
 
 // The real Env, whose writes fail once `room` bytes have been written, and whose free space can be set.
-class SmallDisk : public Env {
+class SmallDisk : public EnvOverReal {
  public:
   uint64_t room = UINT64_MAX;
   uint64_t free = UINT64_MAX;
@@ -68,21 +69,8 @@ class SmallDisk : public Env {
     LANDFALL_ASSIGN(auto file, real_.open_output(path, append));
     return std::unique_ptr<OutputFile>(std::make_unique<Output>(*this, std::move(file)));
   }
-  Result<std::unique_ptr<FileLock>> lock(const std::string& path) override { return real_.lock(path); }
-  Result<std::unique_ptr<MappedFile>> map(const std::string& path) override { return real_.map(path); }
-  Result<std::string> read(const std::string& path, size_t limit) override { return real_.read(path, limit); }
-  Status rename(const std::string& from, const std::string& to) override { return real_.rename(from, to); }
-  Status remove(const std::string& path) override { return real_.remove(path); }
-  Status make_directories(const std::string& path) override { return real_.make_directories(path); }
-  Result<std::vector<DirectoryEntry>> list(const std::string& path) override { return real_.list(path); }
-  bool exists(const std::string& path) override { return real_.exists(path); }
-  bool is_directory(const std::string& path) override { return real_.is_directory(path); }
-  Result<uint64_t> size(const std::string& path) override { return real_.size(path); }
   Result<uint64_t> free_space(const std::string&) override { return free; }
-  double seconds() override { return real_.seconds(); }
   int64_t unix_time() override { return 1'700'000'000; }
-  uint64_t random_u64() override { return real_.random_u64(); }
-  uint64_t available_memory() override { return real_.available_memory(); }
 
  private:
   class Output : public OutputFile {
@@ -100,7 +88,6 @@ class SmallDisk : public Env {
     SmallDisk& disk_;
     std::unique_ptr<OutputFile> file_;
   };
-  Env& real_ = Env::real();
 };
 
 // A folder that is gone afterwards.

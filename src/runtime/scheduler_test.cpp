@@ -7,6 +7,7 @@
 
 #include <random>
 
+#include "base/testing.h"
 #include "model/golden_model_test.h"
 #include "runtime/drafting.h"
 
@@ -15,32 +16,12 @@ namespace {
 
 using Tokens = std::vector<int32_t>;
 
-class ClockEnv : public Env {
+class ClockEnv : public EnvOverReal {
  public:
   double now = 100, tick = 0;  // tick: how much later it is at each look
   uint64_t memory = UINT64_MAX;
   double seconds() override { return now += tick; }
-
-  Result<std::unique_ptr<OutputFile>> open_output(const std::string& path, bool append) override {
-    return real_.open_output(path, append);
-  }
-  Result<std::unique_ptr<FileLock>> lock(const std::string& path) override { return real_.lock(path); }
-  Result<std::unique_ptr<MappedFile>> map(const std::string& path) override { return real_.map(path); }
-  Result<std::string> read(const std::string& path, size_t limit) override { return real_.read(path, limit); }
-  Status rename(const std::string& from, const std::string& to) override { return real_.rename(from, to); }
-  Status remove(const std::string& path) override { return real_.remove(path); }
-  Status make_directories(const std::string& path) override { return real_.make_directories(path); }
-  Result<std::vector<DirectoryEntry>> list(const std::string& path) override { return real_.list(path); }
-  bool exists(const std::string& path) override { return real_.exists(path); }
-  bool is_directory(const std::string& path) override { return real_.is_directory(path); }
-  Result<uint64_t> size(const std::string& path) override { return real_.size(path); }
-  Result<uint64_t> free_space(const std::string& folder) override { return real_.free_space(folder); }
-  int64_t unix_time() override { return real_.unix_time(); }
-  uint64_t random_u64() override { return real_.random_u64(); }
   uint64_t available_memory() override { return memory; }
-
- private:
-  Env& real_ = Env::real();
 };
 
 struct Answer {
