@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,30 +16,10 @@ namespace {
 // A folder of its own for each test, removed with what it holds.
 class EnvTest : public testing::Test {
  protected:
-  EnvTest() {
-    std::string pattern = "/tmp/landfall_env_XXXXXX";
-    folder_ = ::mkdtemp(pattern.data());
-  }
-  ~EnvTest() override { remove_all(folder_); }
   std::string path(const std::string& name) const { return join_path(folder_, name); }
-  std::string folder_;
+  const TemporaryFolder temporary_;
+  const std::string& folder_ = temporary_.path;
   Env& env_ = Env::real();
-
- private:
-  void remove_all(const std::string& folder) {
-    const auto entries = env_.list(folder);
-    if (entries.ok()) {
-      for (const DirectoryEntry& e : entries.value()) {
-        const std::string inner = join_path(folder, e.name);
-        if (e.is_directory) {
-          remove_all(inner);
-        } else {
-          (void)env_.remove(inner).ok();
-        }
-      }
-    }
-    (void)env_.remove(folder).ok();
-  }
 };
 
 // The real one, except that the named step fails.

@@ -1,4 +1,4 @@
-// For tests: a folder that goes with the program, an Env to stage faults over, and machines that are not there.
+// For tests: folders that go afterwards, an Env to stage faults over, and machines that are not there.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -17,21 +17,23 @@
 
 namespace landfall {
 
-// Made when first asked for, removed with all that is in it when the program ends. Ends with a slash.
-inline const std::string& temporary_folder() {
-  struct Folder {
-    std::string path = testing::TempDir() + "landfall_XXXXXX";
-    Folder() {
-      EXPECT_NE(mkdtemp(path.data()), nullptr) << path;
-      path += '/';
-    }
-    ~Folder() {
-      std::error_code ignored;
-      std::filesystem::remove_all(path, ignored);
-    }
-  };
-  static const Folder folder;
-  return folder.path;
+// A folder that is gone afterwards, with all that is in it.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() { EXPECT_NE(mkdtemp(path.data()), nullptr) << path; }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path, ignored);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  std::string path = testing::TempDir() + "landfall_XXXXXX";
+};
+
+// A place in a folder that is gone when the program ends.
+inline std::string temporary_path(const std::string& name) {
+  static const TemporaryFolder folder;
+  return folder.path + "/" + name;
 }
 
 // The real Env, for those that are another in a few of its calls.

@@ -11,18 +11,14 @@
 #include <random>
 #include <set>
 
+#include "base/testing.h"
+
 namespace landfall {
 namespace {
 
 // A machine as /sys shows it, in a folder of its own.
 class TopologyTest : public testing::Test {
  protected:
-  TopologyTest() {
-    std::string pattern = "/tmp/landfall_topology_XXXXXX";
-    root_ = ::mkdtemp(pattern.data());
-  }
-  ~TopologyTest() override { std::filesystem::remove_all(root_); }
-
   void file(const std::string& path, const std::string& text) {
     std::filesystem::create_directories(std::string(folder_of(root_ + path)));
     std::ofstream(root_ + path) << text;
@@ -49,7 +45,8 @@ class TopologyTest : public testing::Test {
     return read_topology(Env::real(), allowed, root_);
   }
 
-  std::string root_;
+  const TemporaryFolder folder_;
+  const std::string& root_ = folder_.path;
 };
 
 TEST_F(TopologyTest, OneNodeOfTwoCores) {

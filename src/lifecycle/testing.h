@@ -1,8 +1,6 @@
 // For tests of this room: a hub in memory behind the HttpClient seam, and an Env over the real one whose disk can fill.
 #pragma once
 
-#include <stdlib.h>
-
 #include <functional>
 #include <map>
 #include <string>
@@ -88,20 +86,6 @@ class SmallDisk : public EnvOverReal {
     SmallDisk& disk_;
     std::unique_ptr<OutputFile> file_;
   };
-};
-
-// A folder that is gone afterwards.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    char name[] = "/tmp/landfall_test_XXXXXX";
-    LANDFALL_CHECK(::mkdtemp(name) != nullptr);
-    path = name;
-  }
-  ~TemporaryFolder() { (void)remove_tree(Env::real(), path).ok(); }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  std::string path;
 };
 
 }  // namespace landfall

@@ -132,7 +132,7 @@ inline std::string golden_tensor_bytes(const Json& tensor, uint64_t seed) {
 // `how`: an entry of golden.json's features, or null for the model as it is. Returns the folder.
 inline std::string write_golden_model(const Golden& golden, const Json& how) {
   static int count = 0;
-  const std::string folder = temporary_folder() + "golden_" + std::to_string(count++);
+  const std::string folder = temporary_path("golden_" + std::to_string(count++));
   Env& env = Env::real();
   EXPECT_TRUE(env.make_directories(folder).ok());
   const Json config = how["config"].is_null() ? golden.config : merge_patch(golden.config, how["config"]);

@@ -18,8 +18,6 @@
 namespace landfall {
 namespace {
 
-std::string temporary(const std::string& name) { return temporary_folder() + name; }
-
 Status write(const RandomModel& what, const std::string& path) {
   ThreadPool pool(2);
   return write_random_model(Env::real(), pool, what, path, nullptr);
@@ -123,7 +121,7 @@ TEST(RandomModel, EveryShapeHasThePublishedNumberOfParameters) {
 
 TEST(RandomModel, EveryFamilyRunsWithSaneNumbers) {
   for (const ModelShape& shape : model_shapes()) {
-    const std::string path = temporary("family.gguf");
+    const std::string path = temporary_path("family.gguf");
     for (bool fused : {false, true}) {
       if (fused && shape.kv_lora == 0) continue;
       SCOPED_TRACE(std::string(shape.name) + (fused ? ", fused" : ""));
@@ -149,7 +147,7 @@ TEST(RandomModel, EveryFamilyRunsWithSaneNumbers) {
 }
 
 TEST(RandomModel, EveryTypeIsWrittenAndRead) {
-  const std::string path = temporary("type.gguf");
+  const std::string path = temporary_path("type.gguf");
   std::string types = random_model_types() + ",";
   int count = 0;
   for (size_t at = 0; at < types.size(); ++count) {
@@ -167,7 +165,7 @@ TEST(RandomModel, EveryTypeIsWrittenAndRead) {
 }
 
 TEST(RandomModel, ExpertsAreChosenAlikeOrByZipfsLaw) {
-  const std::string path = temporary("zipf.gguf");
+  const std::string path = temporary_path("zipf.gguf");
   ModelShape shape = with_layers(small("deepseek-v2-lite"), 2);  // one layer with experts
   shape.experts = 64;
   double eighth[2];
@@ -200,7 +198,7 @@ TEST(RandomModel, TheSeedDecidesTheBytesWhateverTheThreads) {
   std::vector<std::string> files;
   for (auto [seed, threads] : {std::pair{1, 1}, std::pair{1, 3}, std::pair{2, 1}}) {
     ThreadPool pool(threads);
-    const std::string path = temporary("seed.gguf");
+    const std::string path = temporary_path("seed.gguf");
     ASSERT_TRUE(write_random_model(Env::real(), pool, {small("r1-qwen3-8b"), "Q4_K_M", static_cast<uint64_t>(seed)},
                                    path, nullptr)
                     .ok());
@@ -212,7 +210,7 @@ TEST(RandomModel, TheSeedDecidesTheBytesWhateverTheThreads) {
 }
 
 TEST(RandomModel, WeightsHaveTheDeviationOfATrainedLayer) {
-  const std::string path = temporary("deviation.gguf");
+  const std::string path = temporary_path("deviation.gguf");
   for (const char* type : {"Q4_0", "Q6_K", "BF16"}) {
     ASSERT_TRUE(write({small("r1-distill-llama-8b"), type}, path).ok());
     auto source = ModelSource::open(Env::real(), path);
@@ -233,7 +231,7 @@ TEST(RandomModel, WeightsHaveTheDeviationOfATrainedLayer) {
 }
 
 TEST(RandomModel, ItsTokenizerReadsAnyText) {
-  const std::string path = temporary("tokenizer.gguf");
+  const std::string path = temporary_path("tokenizer.gguf");
   ASSERT_TRUE(write({small("deepseek-v3"), "Q4_0"}, path).ok());
   auto source = ModelSource::open(Env::real(), path);
   ASSERT_TRUE(source->tokenizer.has_value());
@@ -245,7 +243,7 @@ TEST(RandomModel, ItsTokenizerReadsAnyText) {
 }
 
 TEST(RandomModel, NothingIsLeftOfAFileThatWasNotFinished) {
-  const std::string path = temporary("stopped.gguf");
+  const std::string path = temporary_path("stopped.gguf");
   ASSERT_TRUE(write_file(Env::real(), path, "what was there before").ok());
   ThreadPool pool(1);
   const Status stopped = write_random_model(Env::real(), pool, {small("deepseek-v2"), "Q8_0"}, path,
@@ -254,12 +252,12 @@ TEST(RandomModel, NothingIsLeftOfAFileThatWasNotFinished) {
   EXPECT_EQ(*Env::real().read(path), "what was there before");
   EXPECT_FALSE(Env::real().exists(path + ".partial"));
   (void)Env::real().remove(path).ok();
-  EXPECT_FALSE(write({small("deepseek-v2"), "Q8_0"}, temporary("no/such/folder/x.gguf")).ok());
+  EXPECT_FALSE(write({small("deepseek-v2"), "Q8_0"}, temporary_path("no/such/folder/x.gguf")).ok());
 }
 
 TEST(RandomModel, WhatIsNotThereIsNamedWithWhatIs) {
   EXPECT_NE(find_model_shape("gpt-5").status().message().find("deepseek-v2-lite"), std::string::npos);
-  const Status type = write({small("deepseek-v2"), "Q9"}, temporary("never.gguf"));
+  const Status type = write({small("deepseek-v2"), "Q9"}, temporary_path("never.gguf"));
   EXPECT_EQ(type.code(), Code::invalid_argument);
   EXPECT_NE(type.message().find("Q4_K_M"), std::string::npos);
 }

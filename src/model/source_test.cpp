@@ -236,7 +236,7 @@ GgufWriter llama_gguf(const Golden& g, int first_layer, int last_layer, bool out
 }
 
 std::string temporary(const std::string& name, const std::string& bytes) {
-  const std::string path = temporary_folder() + name;
+  const std::string path = temporary_path(name);
   EXPECT_TRUE(write_file(Env::real(), path, bytes).ok());
   return path;
 }

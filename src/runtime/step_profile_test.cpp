@@ -17,7 +17,7 @@ Model small_model() {
   shape.vocab = 1100;
   shape.experts = 8;
   shape.expert_ffn = 64;
-  const std::string path = temporary_folder() + "step_profile.gguf";
+  const std::string path = temporary_path("step_profile.gguf");
   ThreadPool pool(2);
   EXPECT_TRUE(write_random_model(Env::real(), pool, {shape, "Q8_0"}, path, nullptr).ok());
   auto source = ModelSource::open(Env::real(), path);
