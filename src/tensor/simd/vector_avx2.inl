@@ -121,11 +121,13 @@ inline void store(float* p, F32 a) {
   _mm256_storeu_ps(p + 8, a.hi);
 }
 inline F32 load_partial(const float* p, int n) {
+  if (n == 16) return load_f32(p);
   float full[16] = {};
   std::memcpy(full, p, static_cast<size_t>(n) * 4);
   return load_f32(full);
 }
 inline void store_partial(float* p, F32 a, int n) {
+  if (n == 16) return store(p, a);
   float full[16];
   store(full, a);
   std::memcpy(p, full, static_cast<size_t>(n) * 4);

@@ -106,11 +106,13 @@ inline void store(float* p, F32 a) {
   for (int i = 0; i < 4; ++i) vst1q_f32(p + 4 * i, a.v[i]);
 }
 inline F32 load_partial(const float* p, int n) {
+  if (n == 16) return load_f32(p);
   float full[16] = {};
   std::memcpy(full, p, static_cast<size_t>(n) * 4);
   return load_f32(full);
 }
 inline void store_partial(float* p, F32 a, int n) {
+  if (n == 16) return store(p, a);
   float full[16];
   store(full, a);
   std::memcpy(p, full, static_cast<size_t>(n) * 4);
