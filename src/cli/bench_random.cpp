@@ -27,7 +27,7 @@ Status write_random(CommandContext& context) {
   what.zipf = a.has("zipf");
   const std::string path = a.text("write");
   LANDFALL_ASSIGN(const EngineOptions options, engine_options(a));
-  ThreadPool pool(options.threads > 0 ? options.threads : this_machine().default_threads());
+  ThreadPool pool(options.threads);
   LongWork work(context.env, "writing " + std::string(file_name(path)));
   LANDFALL_TRY(write_random_model(context.env, pool, what, path, [&](uint64_t done, uint64_t total) {
     work.watch.at(done, total);

@@ -1,5 +1,6 @@
 #include "cli/model_loading.h"
 
+#include "base/topology.h"
 #include "cli/terminal.h"
 #include "lifecycle/store.h"
 
@@ -14,6 +15,7 @@ Result<EngineOptions> engine_options(const Arguments& arguments) {
                                               " is not possible; give a number of positions, for example 4096");
   }
   if (options.threads < 0) return Status(Code::invalid_argument, "--threads must be 1 or more");
+  if (options.threads == 0) options.threads = this_machine().default_threads();
   const std::string cache = arguments.text("cache-type", "bf16");
   if (cache != "bf16" && cache != "int8" && cache != "f32") {
     return Status(Code::invalid_argument, "--cache-type " + cache + " is not possible; give bf16, int8 or f32");

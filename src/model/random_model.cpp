@@ -226,6 +226,8 @@ Result<Plan> plan_of(const RandomModel& what, const FileType& type) {
   return plan;
 }
 
+// ---- their bytes
+
 // Encoding every weight would take minutes, so a row is put together from pieces of 256 or 32 columns drawn from a pool
 // of encoded ones.
 struct Pool {

@@ -177,7 +177,7 @@ Status profile(CommandContext& context, const Loaded& loaded, const BenchWork& w
 }
 
 Status bench_machine_alone(CommandContext& context, const EngineOptions& options) {
-  ThreadPool pool(options.threads > 0 ? options.threads : this_machine().default_threads());
+  ThreadPool pool(options.threads);
   const Machine machine = measure_machine(context.env, pool, options.device.kernels);
   std::printf("%s", context.json ? (machine.json().dump(2) + "\n").c_str() : machine.text().c_str());
   return {};

@@ -78,8 +78,8 @@ void run(Ctx& ctx, OpCall& c) {
     ctx.pool.parallel_for(
         s.heads * s.rows, 1,
         [&](int64_t begin, int64_t end, int thread) {
-          for (int64_t t = begin; t < end;
-               ++t) {  // heads outermost: a head's weights serve all rows while they are near
+          // Heads outermost: a head's weights serve all rows while they are near.
+          for (int64_t t = begin; t < end; ++t) {
             const int64_t h = t / s.rows, r = t % s.rows;
             multiply_transposed(ctx, w, h, row_of(r, h), y + (r * s.heads + h) * s.out,
                                 acc + scratch * static_cast<size_t>(thread));
