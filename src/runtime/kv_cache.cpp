@@ -1,8 +1,15 @@
 #include "runtime/kv_cache.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace landfall {
+namespace {
+
+// Pages are allocated together, so that memory in pages of 2 MiB can serve them: rows are read straight through.
+constexpr int64_t kAllocatedBytes = int64_t{32} << 20;
+
+}  // namespace
 
 KvCache::KvCache(std::vector<CacheSlot> slots, CacheType type, int64_t positions)
     : slots_(std::move(slots)), type_(type) {
@@ -132,19 +139,26 @@ std::span<std::byte* const> KvCache::pages(int slot, int32_t sequence) {
 int32_t KvCache::take_page() {
   LANDFALL_CHECK(free_pages_ > 0);
   --free_pages_;
-  if (idle_.empty()) {
-    pages_.push_back({std::make_unique<std::byte[]>(static_cast<size_t>(page_bytes_)), 1});
-    return static_cast<int32_t>(pages_.size() - 1);
-  }
+  if (idle_.empty()) allocate_pages();
   const int32_t page = idle_.back();
   idle_.pop_back();
   pages_[static_cast<size_t>(page)].users = 1;
   return page;
 }
 
+void KvCache::allocate_pages() {
+  const auto first = static_cast<int64_t>(pages_.size());
+  const int64_t count =
+      std::clamp<int64_t>(kAllocatedBytes / std::max<int64_t>(page_bytes_, 1), 1, total_pages_ - first);
+  memory_.push_back(Buffer::allocate(static_cast<size_t>(count * page_bytes_)));
+  LANDFALL_CHECK(memory_.back() != nullptr, "no address space for pages of the cache");
+  for (int64_t i = 0; i < count; ++i) pages_.push_back({memory_.back()->host() + i * page_bytes_, 0});
+  for (int64_t i = count; i-- > 0;) idle_.push_back(static_cast<int32_t>(first + i));
+}
+
 int32_t KvCache::copy_page(int32_t page) {
   const int32_t copy = take_page();
-  std::memcpy(pages_[static_cast<size_t>(copy)].data.get(), pages_[static_cast<size_t>(page)].data.get(),
+  std::memcpy(pages_[static_cast<size_t>(copy)].data, pages_[static_cast<size_t>(page)].data,
               static_cast<size_t>(page_bytes_));
   return copy;
 }
@@ -158,7 +172,7 @@ void KvCache::release(int32_t page) {
 void KvCache::add_page(Sequence& s, int32_t page) {
   s.pages.push_back(page);
   for (size_t slot = 0; slot < slots_.size(); ++slot) {
-    s.slot_pages[slot].push_back(pages_[static_cast<size_t>(page)].data.get() + slot_offset_[slot]);
+    s.slot_pages[slot].push_back(pages_[static_cast<size_t>(page)].data + slot_offset_[slot]);
   }
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "tensor/kv.h"
+#include "tensor/tensor.h"
 
 namespace landfall {
 
@@ -53,7 +54,7 @@ class KvCache : public KvView {
 
  private:
   struct Page {
-    std::unique_ptr<std::byte[]> data;
+    std::byte* data;
     int32_t users = 0;
   };
   struct Sequence {
@@ -64,6 +65,7 @@ class KvCache : public KvView {
     std::vector<std::vector<std::byte*>> slot_pages;  // [slot][page]: what pages() hands out
   };
   int32_t take_page();
+  void allocate_pages();
   int32_t copy_page(int32_t page);
   void add_page(Sequence& s, int32_t page);
 
@@ -72,7 +74,8 @@ class KvCache : public KvView {
   CacheType type_;
   int64_t page_bytes_ = 0;
   int64_t total_pages_ = 0;
-  int64_t free_pages_ = 0;  // may still be taken, allocated or not
+  int64_t free_pages_ = 0;                       // may still be taken, allocated or not
+  std::vector<std::unique_ptr<Buffer>> memory_;  // each for several pages
   std::vector<Page> pages_;
   std::vector<int32_t> idle_;  // allocated pages without users
   std::vector<Sequence> sequences_;

@@ -27,6 +27,7 @@ namespace {
 
 struct Kernels {
   KernelSet set;
+  void (*prepare_queries)(const AttendJob&, const LanePanel&, float*);
   void (*attend_panel)(const AttendJob&, int64_t, const LanePanel&, int64_t, int64_t, float*, float*, float*);
   int64_t (*scratch_floats)(const AttendJob&);
   void (*merge_state)(const float*, const float*, float*, float*, float*, float*);
@@ -36,10 +37,10 @@ struct Kernels {
   void (*load_numbers)(const CachedRows&, const std::byte*, int64_t, int64_t, float*);
 };
 
-#define LANDFALL_ATTEND_ROW(set)                                                                               \
-  {                                                                                                            \
-    KernelSet::set, set::attend_panel, set::attend_scratch_floats, set::merge_block_state, set::merge_columns, \
-        set::normalise, set::store_numbers, set::load_numbers                                                  \
+#define LANDFALL_ATTEND_ROW(set)                                                                                 \
+  {                                                                                                              \
+    KernelSet::set, set::prepare_queries, set::attend_panel, set::attend_scratch_floats, set::merge_block_state, \
+        set::merge_columns, set::normalise, set::store_numbers, set::load_numbers                                \
   }
 
 constexpr Kernels kKernels[] = {
@@ -120,6 +121,7 @@ void attend(Ctx& ctx, std::span<const AttendJob> jobs) {
         const LanePanel panel = panel_of(task);
         State state;
         clear(panel, task.job->value_width);
+        kernels.prepare_queries(*task.job, panel, scratch_of(thread));
         kernels.attend_panel(*task.job, task.group, panel, 0, task.blocks, state.most, state.total, scratch_of(thread));
         kernels.normalise(panel, state.total, task.job->value_width);
       }
@@ -132,23 +134,23 @@ void attend(Ctx& ctx, std::span<const AttendJob> jobs) {
   const int64_t part_floats = 16 * widest;
   auto* results = reinterpret_cast<float*>(ctx.arena.scratch(static_cast<size_t>(parts * part_floats) * 4));
   auto* states = reinterpret_cast<State*>(ctx.arena.scratch(static_cast<size_t>(parts) * sizeof(State)));
-  ctx.pool.parallel_for(
-      parts, 1,
-      [&](int64_t begin, int64_t end, int thread) {
-        int64_t t = 0;
-        for (int64_t part = begin; part < end; ++part) {
-          while (t + 1 < count && tasks[t + 1].first_part <= part) ++t;
-          const Task& task = tasks[t];
-          LanePanel panel = panel_of(task);
-          for (int lane = 0; lane < panel.lanes; ++lane) panel.out[lane] = results + part * part_floats + lane * widest;
-          State& state = *new (states + part) State;
-          clear(panel, task.job->value_width);
-          const int64_t block = part - task.first_part;
-          kernels.attend_panel(*task.job, task.group, panel, block, block + 1, state.most, state.total,
-                               scratch_of(thread));
-        }
-      },
-      ThreadPool::Split::even);
+  auto* prepared = reinterpret_cast<int64_t*>(ctx.arena.scratch(static_cast<size_t>(threads) * sizeof(int64_t)));
+  std::fill(prepared, prepared + threads, int64_t{-1});  // the task whose queries a thread's scratch holds
+  ctx.pool.parallel_for(parts, 1, [&](int64_t begin, int64_t end, int thread) {
+    int64_t t = 0;
+    for (int64_t part = begin; part < end; ++part) {
+      while (t + 1 < count && tasks[t + 1].first_part <= part) ++t;
+      const Task& task = tasks[t];
+      LanePanel panel = panel_of(task);
+      if (prepared[thread] != t) kernels.prepare_queries(*task.job, panel, scratch_of(thread));
+      prepared[thread] = t;
+      for (int lane = 0; lane < panel.lanes; ++lane) panel.out[lane] = results + part * part_floats + lane * widest;
+      State& state = *new (states + part) State;
+      clear(panel, task.job->value_width);
+      const int64_t block = part - task.first_part;
+      kernels.attend_panel(*task.job, task.group, panel, block, block + 1, state.most, state.total, scratch_of(thread));
+    }
+  });
   ctx.pool.parallel_for(count * 4, 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t quarter = begin; quarter < end; ++quarter) {
       const Task& task = tasks[quarter / 4];

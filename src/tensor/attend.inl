@@ -135,6 +135,8 @@ inline void value_f32(const float* weight, const float* value, int64_t stride, i
 }
 
 #if defined(LANDFALL_HAS_BF16_DOT)
+// Asks meanwhile for the keys that follow, one line of the cache for each product: those come first from memory, and
+// twelve rows at once are more than the processor looks ahead for.
 template <int T>
 inline void score_bf16(const std::byte* query, const std::byte* key, int64_t row_bytes, int64_t width, float* score) {
   F32 acc[T];
@@ -142,6 +144,7 @@ inline void score_bf16(const std::byte* query, const std::byte* key, int64_t row
   for (int t = 0; t < T; ++t) acc[t] = zero();
   for (int64_t i = 0; i < width / 2; ++i) {
     const I32 q = load_i32(query + i * 64);
+    __builtin_prefetch(key + T * row_bytes + i * 64, 0, 2);
     LANDFALL_UNROLL
     for (int t = 0; t < T; ++t) acc[t] = dot_bf16(acc[t], q, set_i32(read_i32(key + t * row_bytes + i * 4)));
   }
@@ -207,7 +210,30 @@ inline void for_lanes(int lanes, F&& f) {
   if (i < lanes) f.template operator()<1>(i);
 }
 
+// The queries of a panel as the products want them, into the first (key_width + 1) * 16 floats of `scratch`:
+// [key_width][16 lanes], where kRounded of pairs of bf16 numbers.
+template <bool kRounded>
+void prepare_queries_as(const AttendJob& job, const LanePanel& panel, float* scratch) {
+  if constexpr (kRounded) {
+    auto* pairs = reinterpret_cast<int32_t*>(scratch);
+    auto* row = reinterpret_cast<uint16_t*>(scratch + (job.key_width + 1) * 16);
+    for (int lane = 0; lane < 16; ++lane) {
+      if (lane < panel.lanes) {
+        store_numbers(CacheType::bf16, panel.q[lane], job.key_width, reinterpret_cast<std::byte*>(row));
+        for (int64_t i = 0; i < job.key_width / 2; ++i) pairs[i * 16 + lane] = read_i32(row + 2 * i);
+      } else {
+        for (int64_t i = 0; i < job.key_width / 2; ++i) pairs[i * 16 + lane] = 0;
+      }
+    }
+  } else {
+    for (int lane = 0; lane < 16; ++lane) {
+      for (int64_t i = 0; i < job.key_width; ++i) scratch[i * 16 + lane] = lane < panel.lanes ? panel.q[lane][i] : 0.0f;
+    }
+  }
+}
+
 // Blocks [first_block, last_block) of one panel, merged into out, most and total. kRounded: in bf16 products.
+// `scratch` begins with the panel's prepared queries.
 template <bool kRounded>
 void attend_panel_as(const AttendJob& job, int64_t group, const LanePanel& panel, int64_t first_block,
                      int64_t last_block, float* most, float* total, float* scratch) {
@@ -222,22 +248,6 @@ void attend_panel_as(const AttendJob& job, int64_t group, const LanePanel& panel
     limit[lane] = static_cast<float>(sees);
     visible = sees > visible ? sees : visible;
     if (lane < panel.lanes && sees < all_see) all_see = sees;
-  }
-  if constexpr (kRounded) {
-    auto* pairs = reinterpret_cast<int32_t*>(query);
-    auto* row = reinterpret_cast<uint16_t*>(wide);
-    for (int lane = 0; lane < 16; ++lane) {
-      if (lane < panel.lanes) {
-        store_numbers(CacheType::bf16, panel.q[lane], job.key_width, reinterpret_cast<std::byte*>(row));
-        for (int64_t i = 0; i < job.key_width / 2; ++i) pairs[i * 16 + lane] = read_i32(row + 2 * i);
-      } else {
-        for (int64_t i = 0; i < job.key_width / 2; ++i) pairs[i * 16 + lane] = 0;
-      }
-    }
-  } else {
-    for (int lane = 0; lane < 16; ++lane) {
-      for (int64_t i = 0; i < job.key_width; ++i) query[i * 16 + lane] = lane < panel.lanes ? panel.q[lane][i] : 0.0f;
-    }
   }
   for (int64_t block = first_block; block < last_block; ++block) {
     const int64_t first = block * kPagePositions;
@@ -311,10 +321,24 @@ void attend_panel_as(const AttendJob& job, int64_t group, const LanePanel& panel
   }
 }
 
+#if defined(LANDFALL_HAS_BF16_DOT)
+// Whether products are rounded to bf16: where the cache is no wider, and the shapes fit.
+inline bool rounded(const AttendJob& job) {
+  return job.keys.type != CacheType::f32 && job.key_width % 2 == 0 && job.value_width % 32 == 0;
+}
+#endif
+
+inline void prepare_queries(const AttendJob& job, const LanePanel& panel, float* scratch) {
+#if defined(LANDFALL_HAS_BF16_DOT)
+  if (rounded(job)) return prepare_queries_as<true>(job, panel, scratch);
+#endif
+  prepare_queries_as<false>(job, panel, scratch);
+}
+
 inline void attend_panel(const AttendJob& job, int64_t group, const LanePanel& panel, int64_t first_block,
                          int64_t last_block, float* most, float* total, float* scratch) {
 #if defined(LANDFALL_HAS_BF16_DOT)
-  if (job.keys.type != CacheType::f32 && job.key_width % 2 == 0 && job.value_width % 32 == 0) {
+  if (rounded(job)) {
     return attend_panel_as<true>(job, group, panel, first_block, last_block, most, total, scratch);
   }
 #endif
