@@ -1,6 +1,7 @@
 # One room is one folder below src/: a library landfall_<room> of all its .cpp files, and one test program
-# <room>_tests of its *_test.cpp files. A room's own CMakeLists.txt, where it has one, adds what is special:
-# the libraries it leans on and the tables made from its files.
+# <room>_tests of its *_test.cpp files. What tests of this and later rooms share stands in testing.h and testing.cpp. A
+# room's own CMakeLists.txt, where it has one, adds what is special: the libraries it leans on and the tables made from
+# its files.
 
 find_package(Threads REQUIRED)
 if(CMAKE_CROSSCOMPILING)
@@ -20,6 +21,7 @@ if(LANDFALL_SANITIZE)
   target_compile_options(landfall_options INTERFACE -fsanitize=${LANDFALL_SANITIZE} -fno-omit-frame-pointer
                                                     -fno-sanitize-recover=all)
   target_link_options(landfall_options INTERFACE -fsanitize=${LANDFALL_SANITIZE})
+  target_compile_definitions(landfall_options INTERFACE LANDFALL_FEW_TILES)
   if(LANDFALL_SANITIZE MATCHES undefined)
     # In unrolled kernels this one check takes clang over a minute for each file; a wild pointer that is used is found by
     # the address sanitizer.
@@ -32,6 +34,13 @@ if(LANDFALL_FUZZ)
   target_compile_options(landfall_options INTERFACE -fsanitize=fuzzer-no-link)  # so that the fuzzer sees the branches
 endif()
 
+# GoogleTest's header is most of what a test has to parse: it is compiled once for all of them.
+file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/generated/test_header.cpp CONTENT "")
+add_library(landfall_test_header OBJECT ${CMAKE_BINARY_DIR}/generated/test_header.cpp)
+target_compile_options(landfall_test_header PRIVATE -O0)
+target_link_libraries(landfall_test_header PRIVATE landfall_options GTest::gtest)
+target_precompile_headers(landfall_test_header PRIVATE <gtest/gtest.h>)
+
 function(landfall_room room)
   set(folder ${CMAKE_SOURCE_DIR}/src/${room})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${folder}/*.cpp)
@@ -40,7 +49,7 @@ function(landfall_room room)
   endif()
   set(tests ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
-  list(FILTER sources EXCLUDE REGEX "(_test|main)\\.cpp$")
+  list(FILTER sources EXCLUDE REGEX "(_test|/testing|/main)\\.cpp$")
   if(NOT sources)
     return()
   endif()
@@ -49,9 +58,17 @@ function(landfall_room room)
   if(EXISTS ${folder}/CMakeLists.txt)
     add_subdirectory(${folder})
   endif()
+  if(EXISTS ${folder}/testing.cpp)
+    add_library(landfall_${room}_testing STATIC EXCLUDE_FROM_ALL ${folder}/testing.cpp)
+    target_link_libraries(landfall_${room}_testing PUBLIC landfall_${room} GTest::gtest)
+    set_property(GLOBAL APPEND PROPERTY LANDFALL_TESTING landfall_${room}_testing)
+  endif()
   if(tests)
     add_executable(${room}_tests ${tests})
-    target_link_libraries(${room}_tests PRIVATE landfall_${room} GTest::gtest GTest::gtest_main)
+    get_property(testing GLOBAL PROPERTY LANDFALL_TESTING)
+    target_compile_options(${room}_tests PRIVATE -O0) # half the time to build; what takes time to run is in the library
+    target_precompile_headers(${room}_tests REUSE_FROM landfall_test_header)
+    target_link_libraries(${room}_tests PRIVATE ${testing} landfall_${room} GTest::gtest GTest::gtest_main)
     if(COMMAND landfall_${room}_test_setup)
       cmake_language(CALL landfall_${room}_test_setup ${room}_tests)
     endif()

@@ -5,7 +5,7 @@
 #include <set>
 
 #include "export/trace.h"
-#include "model/golden_model_test.h"
+#include "model/testing.h"
 #include "tensor/testing.h"
 
 namespace landfall {

@@ -5,7 +5,7 @@
 #include "lifecycle/pull.h"
 #include "lifecycle/summary.h"
 #include "lifecycle/testing.h"
-#include "model/golden_model_test.h"
+#include "model/testing.h"
 
 namespace landfall {
 namespace {

@@ -2,9 +2,11 @@
 // of each model shows: switched off, the logits move by more than a hundred tolerances.
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include <set>
 
-#include "model/golden_model_test.h"
+#include "model/testing.h"
 
 namespace landfall {
 namespace {

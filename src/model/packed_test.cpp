@@ -5,7 +5,7 @@
 #include <cstring>
 #include <filesystem>
 
-#include "model/golden_model_test.h"
+#include "model/testing.h"
 #include "model/tokenizer/tokenizer.h"
 
 namespace landfall {

@@ -7,8 +7,8 @@
 #include <filesystem>
 
 #include "base/testing.h"
-#include "model/golden_model_test.h"
 #include "model/packed.h"
+#include "model/testing.h"
 #include "tensor/weight.h"
 
 namespace landfall {

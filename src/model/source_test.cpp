@@ -5,10 +5,12 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include <map>
 
 #include "base/testing.h"
-#include "model/golden_model_test.h"
+#include "model/testing.h"
 
 namespace landfall {
 namespace {

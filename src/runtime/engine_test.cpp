@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "model/golden_model_test.h"
+#include "model/testing.h"
 
 namespace landfall {
 namespace {

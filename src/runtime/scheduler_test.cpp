@@ -8,7 +8,7 @@
 #include <random>
 
 #include "base/testing.h"
-#include "model/golden_model_test.h"
+#include "model/testing.h"
 #include "runtime/drafting.h"
 
 namespace landfall {

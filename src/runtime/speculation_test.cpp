@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "model/golden_model_test.h"
+#include "model/testing.h"
 #include "runtime/model_drafter.h"
 #include "runtime/mtp_drafter.h"
 #include "runtime/ngram_drafter.h"

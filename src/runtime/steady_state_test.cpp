@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <new>
 
-#include "model/golden_model_test.h"
+#include "model/testing.h"
 #include "runtime/engine.h"
 
 // Sanitizers bring operators of their own. Not inlined, or the compiler sees malloc and delete as a pair that is wrong.

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstdio>
 
-#include "model/golden_model_test.h"
+#include "model/testing.h"
 #include "tensor/testing.h"
 #include "train/tape.h"
 

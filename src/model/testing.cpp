@@ -1,6 +1,4 @@
-// For tests: the tiny models of tests/golden/models, written as Hugging Face folders from their seed (see the README
-// there for the rule).
-#pragma once
+#include "model/testing.h"
 
 #include <gtest/gtest.h>
 
@@ -8,90 +6,12 @@
 #include <cmath>
 #include <cstring>
 #include <numeric>
-#include <string>
-#include <vector>
 
 #include "base/env.h"
-#include "base/json.h"
-#include "base/testing.h"
-#include "model/model.h"
 #include "tensor/access.h"
-#include "tensor/operator.h"
 
 namespace landfall {
-
-struct Golden {
-  std::string variant;
-  Json info;                    // golden.json
-  Json config;                  // config.json
-  std::vector<int32_t> tokens;  // prompt followed by the greedy answer
-  int64_t prompt = 0;           // how many of them are the prompt
-  int64_t vocab = 0;
-  std::vector<float> logits;       // [tokens, vocab]
-  std::vector<float> multi_token;  // [tokens - 1, vocab], row i of token i + 2; empty: no such layer
-  double tolerance = 0;
-};
-
-inline const std::string kGoldenModels = "tests/golden/models";
-
-inline std::vector<std::string> golden_variants() {
-  std::vector<std::string> out;
-  auto entries = Env::real().list(kGoldenModels);
-  EXPECT_TRUE(entries.ok()) << entries.status().message();
-  for (const DirectoryEntry& e : *entries) {
-    if (e.is_directory) out.push_back(e.name);
-  }
-  return out;
-}
-
-inline Json read_json_file(const std::string& path) {
-  auto text = Env::real().read(path);
-  EXPECT_TRUE(text.ok()) << text.status().message();
-  auto json = parse_json(*text);
-  EXPECT_TRUE(json.ok()) << json.status().message();
-  return std::move(*json);
-}
-
-inline Golden read_golden(const std::string& variant) {
-  Golden g;
-  const std::string folder = kGoldenModels + "/" + variant;
-  g.variant = variant;
-  g.info = read_json_file(folder + "/golden.json");
-  g.config = read_json_file(folder + "/config.json");
-  for (const Json& id : g.info["prompt"].array()) g.tokens.push_back(static_cast<int32_t>(id.integer()));
-  g.prompt = static_cast<int64_t>(g.tokens.size());
-  for (const Json& id : g.info["greedy"].array()) g.tokens.push_back(static_cast<int32_t>(id.integer()));
-  g.vocab = g.info["vocab"].integer();
-  g.tolerance = g.info["tolerance"].number();
-  auto floats = [&](const std::string& name) {
-    auto bytes = Env::real().read(folder + "/" + name);
-    EXPECT_TRUE(bytes.ok()) << bytes.status().message();
-    std::vector<float> out(bytes->size() / 4);
-    std::memcpy(out.data(), bytes->data(), bytes->size());
-    return out;
-  };
-  g.logits = floats("logits.f32");
-  if (g.config["num_nextn_predict_layers"].integer() > 0) g.multi_token = floats("multi_token.f32");
-  EXPECT_EQ(static_cast<int64_t>(g.logits.size()), static_cast<int64_t>(g.tokens.size()) * g.vocab);
-  return g;
-}
-
-// JSON merge patch, RFC 7396.
-inline Json merge_patch(const Json& target, const Json& patch) {
-  if (!patch.is_object()) return patch;
-  Json out{Json::Object{}};
-  for (const auto& [key, value] : target.object()) {
-    const Json* change = patch.find(key);
-    if (!change) out.set(key, value);
-    if (change && !change->is_null()) out.set(key, merge_patch(value, *change));
-  }
-  for (const auto& [key, value] : patch.object()) {
-    if (!target.find(key) && !value.is_null()) out.set(key, value);
-  }
-  return out;
-}
-
-inline std::string golden_tensor_bytes(const Json& tensor, uint64_t seed) {
+std::string golden_tensor_bytes(const Json& tensor, uint64_t seed) {
   constexpr uint64_t kStep = 0x9E3779B97F4A7C15ull;
   uint64_t s = 0xCBF29CE484222325ull;
   for (unsigned char ch : tensor["name"].string()) s = (s ^ ch) * 0x100000001B3ull;
@@ -129,8 +49,63 @@ inline std::string golden_tensor_bytes(const Json& tensor, uint64_t seed) {
   return out;
 }
 
-// `how`: an entry of golden.json's features, or null for the model as it is. Returns the folder.
-inline std::string write_golden_model(const Golden& golden, const Json& how) {
+std::vector<std::string> golden_variants() {
+  std::vector<std::string> out;
+  auto entries = Env::real().list(kGoldenModels);
+  EXPECT_TRUE(entries.ok()) << entries.status().message();
+  for (const DirectoryEntry& e : *entries) {
+    if (e.is_directory) out.push_back(e.name);
+  }
+  return out;
+}
+
+Json read_json_file(const std::string& path) {
+  auto text = Env::real().read(path);
+  EXPECT_TRUE(text.ok()) << text.status().message();
+  auto json = parse_json(*text);
+  EXPECT_TRUE(json.ok()) << json.status().message();
+  return std::move(*json);
+}
+
+Golden read_golden(const std::string& variant) {
+  Golden g;
+  const std::string folder = kGoldenModels + "/" + variant;
+  g.variant = variant;
+  g.info = read_json_file(folder + "/golden.json");
+  g.config = read_json_file(folder + "/config.json");
+  for (const Json& id : g.info["prompt"].array()) g.tokens.push_back(static_cast<int32_t>(id.integer()));
+  g.prompt = static_cast<int64_t>(g.tokens.size());
+  for (const Json& id : g.info["greedy"].array()) g.tokens.push_back(static_cast<int32_t>(id.integer()));
+  g.vocab = g.info["vocab"].integer();
+  g.tolerance = g.info["tolerance"].number();
+  auto floats = [&](const std::string& name) {
+    auto bytes = Env::real().read(folder + "/" + name);
+    EXPECT_TRUE(bytes.ok()) << bytes.status().message();
+    std::vector<float> out(bytes->size() / 4);
+    std::memcpy(out.data(), bytes->data(), bytes->size());
+    return out;
+  };
+  g.logits = floats("logits.f32");
+  if (g.config["num_nextn_predict_layers"].integer() > 0) g.multi_token = floats("multi_token.f32");
+  EXPECT_EQ(static_cast<int64_t>(g.logits.size()), static_cast<int64_t>(g.tokens.size()) * g.vocab);
+  return g;
+}
+
+Json merge_patch(const Json& target, const Json& patch) {
+  if (!patch.is_object()) return patch;
+  Json out{Json::Object{}};
+  for (const auto& [key, value] : target.object()) {
+    const Json* change = patch.find(key);
+    if (!change) out.set(key, value);
+    if (change && !change->is_null()) out.set(key, merge_patch(value, *change));
+  }
+  for (const auto& [key, value] : patch.object()) {
+    if (!target.find(key) && !value.is_null()) out.set(key, value);
+  }
+  return out;
+}
+
+std::string write_golden_model(const Golden& golden, const Json& how) {
   static int count = 0;
   const std::string folder = temporary_path("golden_" + std::to_string(count++));
   Env& env = Env::real();
@@ -164,12 +139,7 @@ inline std::string write_golden_model(const Golden& golden, const Json& how) {
   return folder;
 }
 
-struct LoadedModel {
-  ModelSource source;
-  Model model;
-};
-
-inline LoadedModel load_for_test(const std::string& path) {
+LoadedModel load_for_test(const std::string& path) {
   auto source = ModelSource::open(Env::real(), path);
   EXPECT_TRUE(source.ok()) << source.status().message();
   auto model = describe_model(*source);
@@ -180,8 +150,7 @@ inline LoadedModel load_for_test(const std::string& path) {
   return {std::move(*source), std::move(*model)};
 }
 
-// The multi-token layer beside its loaded model.
-inline Model load_multi_token_for_test(const ModelSource& source, const Model& model) {
+Model load_multi_token_for_test(const ModelSource& source, const Model& model) {
   auto layer = describe_multi_token(source, model);
   EXPECT_TRUE(layer.ok()) << layer.status().message();
   ThreadPool pool(2);
@@ -190,10 +159,8 @@ inline Model load_multi_token_for_test(const ModelSource& source, const Model& m
   return std::move(*layer);
 }
 
-// Logits of each token, read at once with exact activations. `hidden`: of another model, for one that reads them;
-// `hidden_out`: the model's own.
-inline std::vector<float> all_logits(const Model& model, std::span<const int32_t> tokens, KernelSet set,
-                                     std::span<const float> hidden = {}, std::vector<float>* hidden_out = nullptr) {
+std::vector<float> all_logits(const Model& model, std::span<const int32_t> tokens, KernelSet set,
+                              std::span<const float> hidden, std::vector<float>* hidden_out) {
   RunReader reader;
   ThreadPool pool(2);
   Arena arena;
@@ -211,17 +178,14 @@ inline std::vector<float> all_logits(const Model& model, std::span<const int32_t
   return {out.begin(), out.end()};
 }
 
-// As golden.multi_token has them.
-inline std::vector<float> multi_token_logits(const LoadedModel& loaded, const std::vector<int32_t>& tokens,
-                                             KernelSet set) {
+std::vector<float> multi_token_logits(const LoadedModel& loaded, const std::vector<int32_t>& tokens, KernelSet set) {
   const Model layer = load_multi_token_for_test(loaded.source, loaded.model);
   std::vector<float> hidden;
   all_logits(loaded.model, std::span(tokens).first(tokens.size() - 1), set, {}, &hidden);
   return all_logits(layer, std::span(tokens).subspan(1), set, hidden);
 }
 
-// The largest over rows of max |a - b| / max |b|.
-inline double largest_difference(const std::vector<float>& a, const std::vector<float>& b, int64_t vocab) {
+double largest_difference(const std::vector<float>& a, const std::vector<float>& b, int64_t vocab) {
   double worst = 0;
   for (size_t row = 0; row < b.size(); row += static_cast<size_t>(vocab)) {
     double difference = 0, most = 0;
