@@ -2,6 +2,8 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
+
 #include <atomic>
 #include <cstring>
 #include <mutex>
@@ -37,6 +39,11 @@ const Weight& Model::weight(int64_t layer, std::string_view name) const {
   const Weight* w = find(layer, name);
   LANDFALL_CHECK(w != nullptr, std::string(name) + " of layer " + std::to_string(layer));
   return *w;
+}
+
+int64_t Model::layer_of(const Weight& weight) const {
+  const auto after = std::upper_bound(layer_begin_.begin(), layer_begin_.end(), static_cast<int64_t>(weight.id));
+  return after - layer_begin_.begin() - 2;
 }
 
 int64_t Model::parameters() const {

@@ -27,6 +27,9 @@ class Model {
 
   // All weights in order of id.
   std::span<const Weight> weights() const { return weights_; }
+  // What a weight of this model answers, and its layer (-1: outside the layers).
+  const WeightSpec& spec(const Weight& weight) const { return specs_[weight.id]; }
+  int64_t layer_of(const Weight& weight) const;
   int64_t parameters() const;         // numbers in all weights
   int64_t active_parameters() const;  // of those, read for one token
   // All weights of its own in one piece, and its size before they are loaded.

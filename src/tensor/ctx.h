@@ -14,6 +14,7 @@
 #include "base/thread_pool.h"
 #include "tensor/batch.h"
 #include "tensor/kv.h"
+#include "tensor/overlay.h"
 #include "tensor/tensor.h"
 
 namespace landfall {
@@ -70,11 +71,12 @@ struct Ctx {
   ThreadPool& pool;
   Arena& arena;
   const Batch& batch;
-  KvView* kv = nullptr;  // null: no cache, a row sees only earlier rows of its own run
-  Tensor tokens;         // [rows] i32: the batch as graph inputs
-  Tensor positions;      // [rows] i32
-  Tensor logits_rows;    // [wanted] i32
-  Tensor hidden = {};    // [rows, width], where the batch has them
+  KvView* kv = nullptr;              // null: no cache, a row sees only earlier rows of its own run
+  Tensor tokens;                     // [rows] i32: the batch as graph inputs
+  Tensor positions;                  // [rows] i32
+  Tensor logits_rows;                // [wanted] i32
+  Tensor hidden = {};                // [rows, width], where the batch has them
+  const Overlay* overlay = nullptr;  // null: the weights as they are
 };
 
 // Node numbers of the batch's arrays, so that a trace can name them.

@@ -1,5 +1,6 @@
 #include "tensor/operator.h"
 
+#include <array>
 #include <cstring>
 
 namespace landfall {
@@ -26,7 +27,29 @@ Ctx make_ctx(Reader& reader, const Device& device, ThreadPool& pool, Arena& aren
   return ctx;
 }
 
+namespace {
+
+// The call with the weights that the overlay shows. A fusion over a weight with an addition is taken apart: its smaller
+// operators know what to do.
+void dispatch_overlaid(Ctx& ctx, OpCall& call) {
+  std::array<const Weight*, kMaxWeights> seen{};
+  LANDFALL_CHECK(call.weights.size() <= seen.size());
+  bool added = false;
+  for (size_t i = 0; i < call.weights.size(); ++i) {
+    if (!call.weights[i]) continue;
+    seen[i] = &ctx.overlay->seen(*call.weights[i]);
+    added = added || ctx.overlay->addition(*call.weights[i]);
+  }
+  OpCall inner{call.op, call.in, std::span(seen).first(call.weights.size()), call.attrs, call.out};
+  call.op->infer(ctx, inner);
+  if (added && call.op->expand) return call.op->expand(ctx, inner);
+  ctx.reader.call(ctx, inner);
+}
+
+}  // namespace
+
 void dispatch(Ctx& ctx, OpCall& call) {
+  if (ctx.overlay) return dispatch_overlaid(ctx, call);
   call.op->infer(ctx, call);
   ctx.reader.call(ctx, call);
 }

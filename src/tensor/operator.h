@@ -34,6 +34,8 @@ struct GradCall {
   std::span<Tensor* const> grad_weights;  // [experts, out, in] each
 };
 
+inline constexpr size_t kMaxWeights = 8;  // of one call
+
 class OpInputs;
 
 // One way to call the operator, for the generic test and benchmark, which list it unasked.

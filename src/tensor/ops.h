@@ -88,6 +88,9 @@ Tensor add(Ctx& ctx, const Tensor& a, const Tensor& b);
 // Final product of the rows named by rows [n] -> [n, vocab]
 Tensor logits(Ctx& ctx, const Tensor& x, const Tensor& rows, const Weight& weight);
 
+// -log softmax(x)[target] of each row: x [n, vocab], targets [n] i32 within the vocabulary -> [n].
+Tensor cross_entropy(Ctx& ctx, const Tensor& x, const Tensor& targets);
+
 // Views: no data moves.
 Tensor reshape(Ctx& ctx, const Tensor& x, std::initializer_list<int64_t> shape);  // x dense
 Tensor slice(Ctx& ctx, const Tensor& x, int64_t first, int64_t count);            // of the last axis

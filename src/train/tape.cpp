@@ -27,8 +27,8 @@ Tensor gradient_shape(const Ctx& ctx, const Tensor& t) {
 
 // The forward pass's context with results kept by the tape, and nothing recorded.
 Ctx Tape::own_ctx(const Ctx& ctx) {
-  return {run_,    ctx.device, ctx.pool,      arena_,          ctx.batch,
-          nullptr, ctx.tokens, ctx.positions, ctx.logits_rows, ctx.hidden};
+  return {run_,       ctx.device,    ctx.pool,        arena_,    ctx.batch, nullptr,
+          ctx.tokens, ctx.positions, ctx.logits_rows, ctx.hidden};  // weights are those of the records: no overlay
 }
 
 Tape::Node* Tape::node_of(const Tensor& tensor) {
@@ -75,6 +75,7 @@ Tensor& Tape::gradient_of(const Ctx& ctx, Node& node) {
 }
 
 Tensor& Tape::gradient_of(const Ctx& ctx, const Weight& weight) {
+  if (sums_) return sums_->gradient_of(ctx, weight);
   WeightGradient& g = weight_gradients_[weight.id];
   if (!g.memory) {
     g.tensor = gradient_shape(ctx, Tensor::of(DType::f32, {weight.experts, weight.out, weight.in}));
@@ -84,6 +85,10 @@ Tensor& Tape::gradient_of(const Ctx& ctx, const Weight& weight) {
     g.tensor.offset = 0;
   }
   return g.tensor;
+}
+
+void Tape::zero_gradients() {
+  for (auto& [id, g] : weight_gradients_) std::memset(g.memory->host(), 0, g.memory->size());
 }
 
 void Tape::backward(Ctx& ctx, std::span<const Seed> seeds) {

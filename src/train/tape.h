@@ -20,10 +20,11 @@ namespace landfall {
 
 class Tape : public Reader {
  public:
-  using Trainable = std::function<bool(const Weight&)>;
-  // Gradients are made for the weights that `trainable` accepts; of all weights when it is empty. What depends on no
+  using Trains = std::function<bool(const Weight&)>;
+  // Gradients are made for the weights that `trains` accepts; of all weights when it is empty. What depends on no
   // such weight and no watched tensor is not recorded.
-  explicit Tape(Trainable trainable = {}) : trainable_(std::move(trainable)) {}
+  // `sums`: another tape, which then keeps the gradients of weights for this one too.
+  explicit Tape(Trains trains = {}, Tape* sums = nullptr) : trains_(std::move(trains)), sums_(sums) {}
 
   void call(Ctx& ctx, OpCall& call) override;
 
@@ -43,7 +44,7 @@ class Tape : public Reader {
 
   // Drops records, results and gradients of tensors; tensors made so far are constants from now on.
   void forget();
-  void zero_gradients() { weight_gradients_.clear(); }
+  void zero_gradients();  // their memory is kept
 
  private:
   struct Node {
@@ -61,14 +62,15 @@ class Tape : public Reader {
     std::unique_ptr<Buffer> memory;
   };
 
-  bool is_trainable(const Weight* weight) const { return weight && (!trainable_ || trainable_(*weight)); }
+  bool is_trainable(const Weight* weight) const { return weight && (!trains_ || trains_(*weight)); }
   Node* node_of(const Tensor& tensor);
   int32_t add_node(const Tensor& tensor);
   Tensor& gradient_of(const Ctx& ctx, Node& node);
   Tensor& gradient_of(const Ctx& ctx, const Weight& weight);
   Ctx own_ctx(const Ctx& ctx);
 
-  Trainable trainable_;
+  Trains trains_;
+  Tape* sums_;
   RunReader run_;
   Arena arena_;
   int32_t forgotten_ = 0;  // nodes up to this one are constants; numbers are never used twice

@@ -7,7 +7,9 @@ extern const Operator k_linear;
 
 Tensor linear(Ctx& ctx, const Tensor& x, const Weight& weight, const Weight* bias) {
   const Weight* w[] = {&weight, bias};
-  return call_one(ctx, k_linear, {&x, 1}, w);
+  const Tensor y = call_one(ctx, k_linear, {&x, 1}, w);
+  const LowRank* addition = ctx.overlay ? ctx.overlay->addition(weight) : nullptr;
+  return addition ? add(ctx, y, linear(ctx, linear(ctx, x, *addition->a), *addition->b)) : y;
 }
 
 namespace {

@@ -1,0 +1,71 @@
+#include "train/adamw.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "tensor/access.h"
+
+namespace landfall {
+namespace {
+
+constexpr int64_t kPiece = 1 << 16;  // numbers; sums of pieces are added in order
+
+}  // namespace
+
+AdamW::AdamW(const AdamWOptions& options, std::span<const Parameter> parameters) : options_(options) {
+  for (const Parameter& p : parameters) {
+    const auto n = static_cast<size_t>(p.elements());
+    moments_.push_back({std::vector<float>(n), std::vector<float>(n)});
+  }
+}
+
+double AdamW::norm(std::span<const Parameter> parameters, std::span<const Tensor> gradients, ThreadPool& pool) {
+  double squares = 0;
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    if (!gradients[i].buffer) continue;
+    const float* g = data<float>(gradients[i]);
+    const int64_t n = parameters[i].elements(), pieces = (n + kPiece - 1) / kPiece;
+    std::vector<double> sums(static_cast<size_t>(pieces));
+    pool.parallel_for(pieces, 1, [&](int64_t begin, int64_t end, int) {
+      for (int64_t piece = begin; piece < end; ++piece) {
+        double lanes[8] = {};
+        const int64_t last = std::min(n, (piece + 1) * kPiece);
+        for (int64_t k = piece * kPiece; k < last; ++k) lanes[k % 8] += static_cast<double>(g[k]) * g[k];
+        for (double lane : lanes) sums[static_cast<size_t>(piece)] += lane;
+      }
+    });
+    // The gradient of a value is that of what steps see, times the factor between them.
+    const double factor = parameters[i].factor;
+    for (double sum : sums) squares += factor * factor * sum;
+  }
+  return std::sqrt(squares);
+}
+
+void AdamW::update(std::span<Parameter> parameters, std::span<const Tensor> gradients, double norm,
+                   double learning_rate, int64_t step, ThreadPool& pool) {
+  const double t = static_cast<double>(step + 1);
+  const double clip = options_.clip > 0 && norm > options_.clip ? options_.clip / norm : 1.0;
+  const auto beta1 = static_cast<float>(options_.beta1), beta2 = static_cast<float>(options_.beta2);
+  const auto epsilon = static_cast<float>(options_.epsilon);
+  // Both corrections of the bias in two numbers: m / (1 - beta1^t) over sqrt(v / (1 - beta2^t)).
+  const auto rate = static_cast<float>(learning_rate / (1.0 - std::pow(options_.beta1, t)));
+  const auto root = static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(options_.beta2, t)));
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    Parameter& p = parameters[i];
+    if (!gradients[i].buffer) continue;
+    const float* g = data<float>(gradients[i]);
+    const auto factor = static_cast<float>(clip * p.factor);
+    const auto keep = static_cast<float>(p.decays ? 1.0 - learning_rate * options_.weight_decay : 1.0);
+    float *value = p.value.data(), *first = moments_[i].first.data(), *second = moments_[i].second.data();
+    pool.parallel_for(p.elements(), 4096, [=](int64_t begin, int64_t end, int) {
+      for (int64_t k = begin; k < end; ++k) {
+        const float d = g[k] * factor;
+        first[k] = beta1 * first[k] + (1.0f - beta1) * d;
+        second[k] = beta2 * second[k] + (1.0f - beta2) * d * d;
+        value[k] = value[k] * keep - rate * first[k] / (std::sqrt(second[k]) * root + epsilon);
+      }
+    });
+  }
+}
+
+}  // namespace landfall

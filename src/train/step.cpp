@@ -1,0 +1,220 @@
+#include "train/step.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "tensor/access.h"
+#include "tensor/ops.h"
+
+namespace landfall {
+namespace {
+
+// Rows of logits at a time.
+constexpr size_t kHeadRows = 256;
+
+}  // namespace
+
+// The passes over one set of rows. Kept states lie in the step's arena until the end.
+class Step::Pass {
+ public:
+  Pass(Step& step, const TrainingRows& rows) : s_(step), rows_(rows), a_(step.model_.architecture()) {
+    s_.arena_.reset();
+    for (size_t r = 0; r < rows.targets.size(); ++r) {
+      if (rows.targets[r] >= 0) learned_.push_back(static_cast<int32_t>(r));
+    }
+  }
+
+  double loss() {
+    return with(run_, {}, [&](Ctx& ctx) {
+      const Tensor hidden = kept(a_.norm(ctx, s_.model_, through(ctx, 0, layers(), embedded(ctx))));
+      double sum = 0;
+      for (size_t at = 0; at < learned_.size(); at += kHeadRows) sum += head_loss(run_, hidden, at, {});
+      return sum;
+    });
+  }
+
+  double gradients(double divisor) {
+    const int64_t group = group_size();
+    std::vector<Tensor> states;  // before each group but the first
+    with(run_, {}, [&](Ctx& ctx) {
+      Tensor state = embedded(ctx);
+      states.push_back(state);
+      for (int64_t first = 0; first + group < layers(); first += group) {
+        state = through(ctx, first, first + group, state);
+        states.push_back(state);
+      }
+      return 0;
+    });
+    // The last group leads to the loss; its gradient then goes down group by group.
+    double sum = 0;
+    Tensor gradient;
+    for (auto g = static_cast<int64_t>(states.size()) - 1; g >= 0; --g) {
+      const int64_t first = g * group, last = std::min(first + group, layers());
+      gradient = back(first, last, states[static_cast<size_t>(g)], gradient,
+                      [&](const Tensor& state) { return head_gradient(state, divisor, sum); });
+    }
+    // The embedding itself.
+    with(s_.tape_, {}, [&](Ctx& ctx) {
+      const Tensor state = a_.embed(ctx, s_.model_);
+      if (state.node > 0) {
+        const Tape::Seed seed{state, gradient};
+        s_.tape_.backward(ctx, {&seed, 1});
+      }
+      s_.tape_.forget();
+      return 0;
+    });
+    return sum;
+  }
+
+ private:
+  int64_t layers() const { return s_.model_.config().layers; }
+  int64_t group_size() const {
+    if (s_.recompute_ == Recompute::none) return layers();
+    if (s_.recompute_ == Recompute::layer) return 1;
+    return std::max<int64_t>(1, std::llround(std::sqrt(static_cast<double>(layers()))));
+  }
+
+  template <class Body>
+  std::invoke_result_t<const Body&, Ctx&> with(Reader& reader, std::span<const int32_t> wanted, const Body& body) {
+    const Arena::Mark mark = s_.scratch_.mark();
+    const Batch batch{rows_.tokens, rows_.positions, rows_.runs, wanted, {}};
+    Ctx ctx = make_ctx(reader, {s_.kernels_, true}, s_.pool_, s_.scratch_, batch, nullptr);
+    ctx.overlay = &s_.trainable_.overlay();
+    auto out = body(ctx);
+    s_.scratch_.rewind(mark);
+    return out;
+  }
+
+  // A copy that stays until the pass ends.
+  Tensor kept(const Tensor& t) {
+    Tensor out = Tensor::of(t.type, {t.rows(), t.elements() / std::max<int64_t>(t.rows(), 1)});
+    out.shape = t.shape;
+    out.stride = t.stride;
+    out.rank = t.rank;
+    LANDFALL_CHECK(t.contiguous(), "a state between layers is dense");
+    s_.arena_.place(out);
+    std::memcpy(data<std::byte>(out), data<std::byte>(t), static_cast<size_t>(t.elements() * size_of(t.type)));
+    return out;
+  }
+
+  Tensor embedded(Ctx& ctx) { return kept(a_.embed(ctx, s_.model_)); }
+
+  // Through layers [first, last) without keeping anything but the result.
+  Tensor through(Ctx& ctx, int64_t first, int64_t last, Tensor state) {
+    const Arena::Mark mark = ctx.arena.mark();
+    const Tensor out = kept(state);
+    for (int64_t layer = first; layer < last; ++layer) {
+      const Tensor next = a_.layer(ctx, s_.model_, layer, out);
+      std::memcpy(data<std::byte>(out), data<std::byte>(next),
+                  static_cast<size_t>(next.elements() * size_of(next.type)));
+      ctx.arena.rewind(mark);
+    }
+    return out;
+  }
+
+  // The gradient of the state before layers [first, last), given the one behind them, which `head` makes of the state
+  // behind the last layer of all.
+  template <class Head>
+  Tensor back(int64_t first, int64_t last, const Tensor& state, const Tensor& gradient, const Head& head) {
+    if (s_.recompute_ == Recompute::two_level && last - first > 1) {
+      std::vector<Tensor> states = {state};
+      with(run_, {}, [&](Ctx& ctx) {
+        for (int64_t layer = first; layer + 1 < last; ++layer)
+          states.push_back(through(ctx, layer, layer + 1, states.back()));
+        return 0;
+      });
+      Tensor out = gradient;
+      for (int64_t layer = last - 1; layer >= first; --layer)
+        out = back(layer, layer + 1, states[static_cast<size_t>(layer - first)], out, head);
+      return out;
+    }
+    return with(s_.tape_, {}, [&](Ctx& ctx) {
+      Tensor begin = state;
+      s_.tape_.watch(begin);
+      Tensor end = begin;
+      for (int64_t layer = first; layer < last; ++layer) end = a_.layer(ctx, s_.model_, layer, end);
+      const Tape::Seed seed{end, last == layers() ? head(end) : gradient};
+      s_.tape_.backward(ctx, {&seed, 1});
+      const Tensor out = kept(s_.tape_.gradient(begin));
+      s_.tape_.forget();
+      return out;
+    });
+  }
+
+  // Loss of learned rows [at, at + kHeadRows) given the hidden states; under a tape `then` gets the losses too.
+  double head_loss(Reader& reader, const Tensor& hidden, size_t at,
+                   const std::function<void(Ctx&, const Tensor&)>& then) {
+    const std::span<const int32_t> wanted = std::span(learned_).subspan(at, std::min(kHeadRows, learned_.size() - at));
+    return with(reader, wanted, [&](Ctx& ctx) {
+      Tensor targets = Tensor::of(DType::i32, {static_cast<int64_t>(wanted.size())});
+      ctx.arena.place(targets);
+      for (size_t i = 0; i < wanted.size(); ++i)
+        data<int32_t>(targets)[i] = rows_.targets[static_cast<size_t>(wanted[i])];
+      const Tensor losses = cross_entropy(ctx, a_.head(ctx, s_.model_, hidden), targets);
+      double sum = 0;
+      for (double loss : load_doubles(losses)) sum += loss;
+      if (then) then(ctx, losses);
+      return sum;
+    });
+  }
+
+  // The gradient of the state behind the last layer; adds the losses to `sum`.
+  Tensor head_gradient(const Tensor& state, double divisor, double& sum) {
+    Tensor plain = state;
+    plain.node = 0;
+    const Tensor hidden = with(run_, {}, [&](Ctx& ctx) { return kept(a_.norm(ctx, s_.model_, plain)); });
+    Tensor total = kept(hidden);
+    std::memset(data<std::byte>(total), 0, static_cast<size_t>(total.elements() * size_of(total.type)));
+    for (size_t at = 0; at < learned_.size(); at += kHeadRows) {
+      Tensor watched = hidden;
+      s_.head_tape_.watch(watched);
+      sum += head_loss(s_.head_tape_, watched, at, [&](Ctx& ctx, const Tensor& losses) {
+        Tensor ones = Tensor::of(losses.type, {losses.rows()});
+        ctx.arena.place(ones);
+        store_doubles(ones, std::vector<double>(static_cast<size_t>(losses.rows()), 1.0 / divisor));
+        const Tape::Seed seed{losses, ones};
+        s_.head_tape_.backward(ctx, {&seed, 1});
+        add_rows(total, s_.head_tape_.gradient(watched));
+      });
+      s_.head_tape_.forget();
+    }
+    return with(s_.head_tape_, {}, [&](Ctx& ctx) {
+      s_.head_tape_.watch(plain);
+      const Tape::Seed seed{a_.norm(ctx, s_.model_, plain), total};
+      s_.head_tape_.backward(ctx, {&seed, 1});
+      const Tensor out = kept(s_.head_tape_.gradient(plain));
+      s_.head_tape_.forget();
+      return out;
+    });
+  }
+
+  void add_rows(const Tensor& to, const Tensor& from) {
+    if (to.type != DType::f32) return add_doubles(to, load_doubles(from));
+    s_.pool_.parallel_for(to.elements(), 4096, [&](int64_t begin, int64_t end, int) {
+      for (int64_t i = begin; i < end; ++i) data<float>(to)[i] += data<float>(from)[i];
+    });
+  }
+
+  Step& s_;
+  const TrainingRows& rows_;
+  const Architecture& a_;
+  RunReader run_;
+
+  std::vector<int32_t> learned_;  // rows with a target
+};
+
+Step::Step(const Model& model, const Trainable& trainable, ThreadPool& pool, KernelSet kernels, Recompute recompute)
+    : model_(model),
+      trainable_(trainable),
+      pool_(pool),
+      kernels_(kernels),
+      recompute_(recompute),
+      tape_([&trainable](const Weight& w) { return trainable.trains(w); }),
+      head_tape_([&trainable](const Weight& w) { return trainable.trains(w); }, &tape_) {}
+
+double Step::add_gradients(const TrainingRows& rows, double divisor) { return Pass(*this, rows).gradients(divisor); }
+
+double Step::loss(const TrainingRows& rows) { return Pass(*this, rows).loss(); }
+
+}  // namespace landfall

@@ -1,0 +1,56 @@
+// One training step's loss and gradients: mean cross-entropy of the targets of packed documents. Layers that are not
+// kept are computed again on the way back (activation checkpointing; Chen et al., "Training Deep Nets with Sublinear
+// Memory Cost", arXiv 1604.06174). Logits are made for some rows at a time, so that a large vocabulary takes little
+// memory. Gradients are the same bit for bit whichever layers are kept, and on any number of threads.
+#pragma once
+
+#include <span>
+
+#include "model/model.h"
+#include "train/tape.h"
+#include "train/trainable.h"
+
+namespace landfall {
+
+// Rows of documents, each a run of its own with positions from 0.
+struct TrainingRows {
+  std::span<const int32_t> tokens, positions, targets;  // [rows]; a target of -1: not learned
+  std::span<const Run> runs;
+};
+
+// Which activations a step keeps for the way back.
+enum class Recompute : uint8_t {
+  none,      // all are kept
+  layer,     // the states between layers: every layer is computed twice
+  two_level  // the states between groups of sqrt(layers) layers, then within one group: three times
+};
+
+class Step {
+ public:
+  // All must outlive it. `exact` activations: training never rounds them.
+  Step(const Model& model, const Trainable& trainable, ThreadPool& pool, KernelSet kernels, Recompute recompute);
+
+  // Adds gradients of sum(loss of a row) / divisor to those so far. Returns the sum of losses. divisor: learned targets
+  // of all rows of the step.
+  double add_gradients(const TrainingRows& rows, double divisor);
+  // Sum of losses alone.
+  double loss(const TrainingRows& rows);
+
+  // Of a parameter's `seen` weight: [experts, out, in] f32; without memory where nothing has reached it.
+  Tensor gradient(const Parameter& parameter) const { return tape_.weight_gradient(parameter.seen.id); }
+  void zero_gradients() { tape_.zero_gradients(); }
+
+ private:
+  class Pass;
+  const Model& model_;
+  const Trainable& trainable_;
+  ThreadPool& pool_;
+  KernelSet kernels_;
+  Recompute recompute_;
+  Tape tape_;       // layers
+  Tape head_tape_;  // norm to loss; its weights' gradients go to tape_
+  Arena arena_;     // states kept during a pass
+  Arena scratch_;
+};
+
+}  // namespace landfall

@@ -1,0 +1,161 @@
+// Loss and gradients of a training step on tiny models: against central differences of the loss in double, full and
+// low-rank; the same bits whichever activations are kept and however the loss is cut.
+#include "train/step.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <optional>
+
+#include "model/testing.h"
+#include "tensor/testing.h"
+
+namespace landfall {
+namespace {
+
+std::vector<double> uniform(size_t n, uint32_t state) {
+  std::vector<double> out(n);
+  for (double& v : out) v = static_cast<float>((state = state * 1664525u + 1013904223u) >> 8) * 0x1p-23f - 1.0f;
+  return out;
+}
+
+class StepTest : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    golden_ = read_golden(GetParam());
+    loaded_.emplace(load_for_test(write_golden_model(golden_, Json())));
+    targets_.assign(12, -1);
+    for (int32_t r : {0, 2, 3, 5, 7, 9, 10})
+      targets_[static_cast<size_t>(r)] = golden_.tokens[static_cast<size_t>(r + 1)];
+  }
+
+  const Model& model() const { return loaded_->model; }
+  TrainingRows rows() const { return {std::span(golden_.tokens).first(12), kPositions, targets_, kRuns}; }
+
+  Trainable lora() {
+    auto out = Trainable::lora(model(), {.rank = 3, .alpha = 6, .targets = {}, .seed = 5}, pool_);
+    EXPECT_TRUE(out.ok()) << out.status().message();
+    // B away from zero, or A has no gradient.
+    for (Parameter& p : out->parameters()) {
+      if (!p.name.ends_with(".lora_b")) continue;
+      const std::vector<double> values = uniform(p.value.size(), static_cast<uint32_t>(p.value.size()));
+      for (size_t i = 0; i < values.size(); ++i) p.value[i] = static_cast<float>(0.2 * values[i]);
+    }
+    out->publish(pool_);
+    return std::move(*out);
+  }
+  Trainable full() {
+    auto out = Trainable::full(model(), pool_);
+    EXPECT_TRUE(out.ok()) << out.status().message();
+    return std::move(*out);
+  }
+
+  std::vector<std::vector<double>> gradients(const Trainable& t, KernelSet set, Recompute recompute, int threads = 2) {
+    ThreadPool pool(threads);
+    Step step(model(), t, pool, set, recompute);
+    loss_ = step.add_gradients(rows(), 7.0);
+    std::vector<std::vector<double>> out;
+    for (const Parameter& p : t.parameters()) {
+      const Tensor g = step.gradient(p);
+      out.push_back(g.buffer ? load_doubles(g) : std::vector<double>{});
+    }
+    return out;
+  }
+
+  // Each parameter's gradient along a random direction against central differences of the loss in double.
+  void expect_differences(Trainable& t) {
+    const auto all = gradients(t, KernelSet::reference, Recompute::layer);
+    Step step(model(), t, pool_, KernelSet::reference, Recompute::none);
+    EXPECT_EQ(step.loss(rows()), loss_);
+    ASSERT_FALSE(t.parameters().empty());
+    for (size_t i = 0; i < all.size(); ++i) {
+      Parameter& p = t.parameters()[i];
+      SCOPED_TRACE(p.name);
+      const std::vector<float> kept = p.value;
+      ASSERT_EQ(all[i].size(), kept.size());
+      const std::vector<double> direction = uniform(kept.size(), static_cast<uint32_t>(i));
+      std::vector<double> difference(kept.size());
+      double value[2];
+      for (int side : {0, 1}) {
+        for (size_t k = 0; k < kept.size(); ++k) {
+          p.value[k] = static_cast<float>(kept[k] + (side ? 0x1p-14 : -0x1p-14) * direction[k]);
+          difference[k] += (side ? 1.0 : -1.0) * static_cast<double>(p.value[k] * p.factor);
+        }
+        t.publish(pool_);
+        value[side] = step.loss(rows()) / 7.0;
+      }
+      p.value = kept;
+      t.publish(pool_);
+      double along = 0, squares = 0, moved = 0;
+      for (size_t k = 0; k < kept.size(); ++k) {
+        along += all[i][k] * difference[k];
+        squares += all[i][k] * all[i][k];
+        moved += difference[k] * difference[k];
+      }
+      const double typical = std::sqrt(squares * moved / static_cast<double>(kept.size()));
+      EXPECT_GT(typical, 0);
+      EXPECT_LE(std::abs(value[1] - value[0] - along), 1e-5 * typical);
+    }
+  }
+
+  static constexpr int32_t kPositions[12] = {0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3, 4};
+  static constexpr landfall::Run kRuns[2] = {{0, 7, 0, 0, true}, {7, 5, 0, 1, true}};
+  Golden golden_;
+  std::optional<LoadedModel> loaded_;
+  std::vector<int32_t> targets_;
+  ThreadPool pool_{2};
+  double loss_ = 0;
+};
+
+TEST_P(StepTest, FullGradientsAreThoseOfTheLoss) {
+  Trainable t = full();
+  expect_differences(t);
+}
+
+TEST_P(StepTest, LowRankGradientsAreThoseOfTheLoss) {
+  Trainable t = lora();
+  expect_differences(t);
+}
+
+TEST_P(StepTest, AnAdditionOfZeroChangesNothingAndOneMovesTheLoss) {
+  auto zero = Trainable::lora(model(), {.rank = 2, .targets = {}}, pool_);
+  ASSERT_TRUE(zero.ok());
+  const KernelSet set = available_kernel_sets().back();
+  const Trainable plain = full();
+  EXPECT_NEAR(Step(model(), *zero, pool_, set, Recompute::none).loss(rows()),
+              Step(model(), plain, pool_, set, Recompute::none).loss(rows()), 1e-4);
+  const Trainable moved = lora();
+  EXPECT_GT(std::abs(Step(model(), moved, pool_, set, Recompute::none).loss(rows()) -
+                     Step(model(), plain, pool_, set, Recompute::none).loss(rows())),
+            1e-3);
+}
+
+TEST_P(StepTest, WhatIsKeptAndHowManyThreadsChangeNoBit) {
+  for (bool low_rank : {false, true}) {
+    const Trainable t = low_rank ? lora() : full();
+    for (KernelSet set : available_kernel_sets()) {
+      const auto all = gradients(t, set, Recompute::none);
+      const double loss = loss_;
+      for (Recompute recompute : {Recompute::layer, Recompute::two_level}) {
+        EXPECT_EQ(gradients(t, set, recompute), all) << name(set);
+        EXPECT_EQ(loss_, loss);
+      }
+      EXPECT_EQ(gradients(t, set, Recompute::none, 1), all);
+      EXPECT_EQ(gradients(t, set, Recompute::none, 3), all);
+    }
+  }
+}
+
+TEST_P(StepTest, UnknownTargetsAreRefusedWithThoseThatThereAre) {
+  const auto t = Trainable::lora(model(), {.targets = {"attn_x"}}, pool_);
+  ASSERT_FALSE(t.ok());
+  EXPECT_NE(t.status().message().find("attn_output"), std::string::npos) << t.status().message();
+}
+
+INSTANTIATE_TEST_SUITE_P(Tiny, StepTest,
+                         testing::Values("llama_llama3", "llama_tied", "qwen2", "qwen3_yarn", "deepseek",
+                                         "deepseek_v2_lite", "deepseek_v3"),
+                         [](const testing::TestParamInfo<std::string>& info) { return info.param; });
+
+}  // namespace
+}  // namespace landfall

@@ -1,0 +1,130 @@
+#include "train/trainable.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "train/counter_random.h"
+
+namespace landfall {
+
+extern const Format k_f32;
+
+namespace {
+
+// Names of the linear maps of the layers, as forward passes ask for them. The router stays as it is.
+std::vector<std::string> linear_maps(const Model& model) {
+  std::vector<std::string> out;
+  for (const Weight& w : model.weights()) {
+    const std::string& name = model.spec(w).name;
+    const bool linear = model.layer_of(w) >= 0 && w.experts == 1 && w.out > 1 && name != "ffn_gate_inp";
+    if (linear && std::find(out.begin(), out.end(), name) == out.end()) out.push_back(name);
+  }
+  return out;
+}
+
+std::string list(const std::vector<std::string>& names) {
+  std::string out;
+  for (const std::string& name : names) out += (out.empty() ? "" : ", ") + name;
+  return out;
+}
+
+}  // namespace
+
+void Trainable::add(Parameter p, uint32_t id) {
+  p.seen = describe_weight(id, p.name, k_f32, p.experts, p.out, p.in);
+  memory_.push_back(Buffer::allocate(static_cast<size_t>(weight_bytes(p.seen))));
+  LANDFALL_CHECK(memory_.back() != nullptr, "no memory for " + p.name);
+  p.seen.buffer = memory_.back().get();
+  ids_.insert(id);
+  parameters_.push_back(std::move(p));
+}
+
+Result<Trainable> Trainable::full(const Model& model, ThreadPool& pool) {
+  Trainable out;
+  out.parameters_.reserve(model.weights().size());
+  for (const Weight& w : model.weights()) {
+    if (model.spec(w).name == "exp_probs_b") continue;  // decides which experts are chosen, which has no gradient
+    Parameter p{.name = w.name, .experts = w.experts, .out = w.out, .in = w.in, .decays = w.out > 1};
+    p.value.resize(static_cast<size_t>(w.elements()));
+    pool.parallel_for(w.experts * w.out, 16, [&](int64_t begin, int64_t end, int) {
+      for (int64_t r = begin; r < end; ++r) unpack_rows(w, r / w.out, r % w.out, 1, p.value.data() + r * w.in);
+    });
+    out.add(std::move(p), w.id);
+  }
+  out.overlay_ = std::make_unique<Overlay>();
+  for (const Parameter& p : out.parameters_) out.overlay_->replace(p.seen);
+  out.publish(pool);
+  return out;
+}
+
+Result<Trainable> Trainable::lora(const Model& model, const LoraOptions& options, ThreadPool& pool) {
+  const std::vector<std::string> all = linear_maps(model);
+  const std::vector<std::string>& targets = options.targets.empty() ? all : options.targets;
+  for (const std::string& target : targets) {
+    if (std::find(all.begin(), all.end(), target) != all.end()) continue;
+    return Status(Code::invalid_argument,
+                  "'" + target + "' is no linear map of this model's layers; there are: " + list(all));
+  }
+  if (options.rank < 1 || options.rank > 1024)
+    return Status(Code::invalid_argument, "the rank is " + std::to_string(options.rank) + "; 1 to 1024 is possible");
+  Trainable out;
+  auto id = static_cast<uint32_t>(model.weights().size());
+  std::vector<uint32_t> bases;
+  out.parameters_.reserve(2 * model.weights().size());
+  for (const Weight& w : model.weights()) {
+    if (model.layer_of(w) < 0 || std::find(targets.begin(), targets.end(), model.spec(w).name) == targets.end())
+      continue;
+    Parameter a{.name = w.name + ".lora_a", .out = options.rank, .in = w.in, .decays = true};
+    Parameter b{.name = w.name + ".lora_b", .out = w.out, .in = options.rank, .decays = true};
+    b.factor = static_cast<float>(options.alpha / static_cast<double>(options.rank));
+    // As PEFT does: uniform with variance 1 / (3 in), Kaiming's with a = sqrt(5).
+    a.value.resize(static_cast<size_t>(a.elements()));
+    const CounterRandom random(options.seed, id);
+    const double range = 1.0 / std::sqrt(static_cast<double>(w.in));
+    for (size_t i = 0; i < a.value.size(); ++i)
+      a.value[i] = static_cast<float>((2.0 * random.uniform(i) - 1.0) * range);
+    b.value.assign(static_cast<size_t>(b.elements()), 0.0f);
+    out.add(std::move(a), id++);
+    out.add(std::move(b), id++);
+    bases.push_back(w.id);
+  }
+  out.overlay_ = std::make_unique<Overlay>();
+  for (size_t i = 0; i < bases.size(); ++i)
+    out.overlay_->add(bases[i], {&out.parameters_[2 * i].seen, &out.parameters_[2 * i + 1].seen});
+  out.publish(pool);
+  return out;
+}
+
+int64_t Trainable::elements() const {
+  int64_t n = 0;
+  for (const Parameter& p : parameters_) n += p.elements();
+  return n;
+}
+
+void Trainable::publish(ThreadPool& pool) {
+  for (Parameter& p : parameters_) {
+    const Weight& w = p.seen;
+    if (w.out == 1 && w.experts == 1) {
+      auto* to = reinterpret_cast<float*>(w.buffer->host());
+      for (int64_t i = 0; i < w.in; ++i) to[i] = p.value[static_cast<size_t>(i)] * p.factor;
+      continue;
+    }
+    pool.parallel_for(w.experts * w.panels(), 1, [&](int64_t begin, int64_t end, int) {
+      std::vector<float> scaled(p.factor == 1.0f ? 0 : static_cast<size_t>(kPanelRows * w.in));
+      for (int64_t at = begin; at < end; ++at) {
+        const int64_t expert = at / w.panels(), panel = at % w.panels();
+        const int64_t first = panel * kPanelRows, count = std::min<int64_t>(kPanelRows, w.out - first);
+        const float* from = p.value.data() + (expert * w.out + first) * w.in;
+        if (!scaled.empty()) {
+          for (int64_t i = 0; i < count * w.in; ++i) scaled[static_cast<size_t>(i)] = from[i] * p.factor;
+          from = scaled.data();
+        }
+        const std::byte* rows[kPanelRows] = {};
+        for (int64_t r = 0; r < count; ++r) rows[r] = reinterpret_cast<const std::byte*>(from + r * w.in);
+        pack_panel(w, expert, panel, rows);
+      }
+    });
+  }
+}
+
+}  // namespace landfall

@@ -1,0 +1,65 @@
+// The numbers of a model that training changes. The model itself stays as it was loaded, in whatever format: what
+// trains is kept here in f32, and steps see it through an Overlay.
+//   full   every weight has a trainable copy
+//   lora   chosen linear maps get a low-rank addition, y += (alpha / rank) B (A x) (Hu et al., arXiv 2106.09685); on a
+//          quantised model that is QLoRA (Dettmers et al., arXiv 2305.14314). A starts random, B at zero.
+// Owns values and copies; the model must outlive it. Steps may read the overlay from any thread while nobody publishes.
+#pragma once
+
+#include <memory>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "model/model.h"
+#include "tensor/overlay.h"
+#include "tensor/weight.h"
+
+namespace landfall {
+
+struct Parameter {
+  std::string name;  // "blk.0.attn_q.weight", for an addition with ".lora_a" or ".lora_b" behind it
+  int64_t experts = 1, out = 0, in = 0;
+  std::vector<float> value;  // [experts, out, in]
+  Weight seen;               // what steps multiply with: value times `factor`, packed
+  float factor = 1.0f;
+  bool decays = false;  // weight decay applies: matrices, not norms and biases
+
+  int64_t elements() const { return experts * out * in; }
+};
+
+struct LoraOptions {
+  int64_t rank = 8;
+  double alpha = 16;
+  std::vector<std::string> targets;  // weight names such as "attn_q"; empty: all linear maps of the layers
+  uint64_t seed = 0;
+};
+
+class Trainable {
+ public:
+  static Result<Trainable> full(const Model& model, ThreadPool& pool);
+  // An error lists the targets that there are when one is not found.
+  static Result<Trainable> lora(const Model& model, const LoraOptions& options, ThreadPool& pool);
+
+  std::span<Parameter> parameters() { return parameters_; }
+  std::span<const Parameter> parameters() const { return parameters_; }
+  int64_t elements() const;
+  const Overlay& overlay() const { return *overlay_; }
+  bool trains(const Weight& weight) const { return ids_.contains(weight.id); }
+
+  // Shows the values to the steps that follow.
+  void publish(ThreadPool& pool);
+
+ private:
+  Trainable() = default;
+  void add(Parameter parameter, uint32_t id);
+
+  std::vector<Parameter> parameters_;
+  std::vector<std::unique_ptr<Buffer>> memory_;
+  std::set<uint32_t> ids_;
+  std::unique_ptr<Overlay> overlay_;
+};
+
+}  // namespace landfall
