@@ -52,6 +52,7 @@ class MemoryEnv : public Env {
   Result<std::unique_ptr<FileLock>> lock(const std::string& path) override { return read_only(path); }
   Status rename(const std::string& from, const std::string&) override { return read_only(from); }
   Status remove(const std::string& path) override { return read_only(path); }
+  Status sync_folder(const std::string&) override { return {}; }
   Status make_directories(const std::string& path) override { return read_only(path); }
   Result<uint64_t> free_space(const std::string&) override { return uint64_t{0}; }
 

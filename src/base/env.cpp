@@ -185,8 +185,14 @@ class RealEnv : public Env {
 
   Status rename(const std::string& from, const std::string& to) override {
     if (::rename(from.c_str(), to.c_str()) != 0) return errno_status("rename to", to, errno);
-    Descriptor folder(::open(std::string(folder_of(to)).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (folder.get() >= 0) ::fsync(folder.get());
+    return sync_folder(std::string(folder_of(to)));
+  }
+
+  Status sync_folder(const std::string& path) override {
+    Descriptor folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (folder.get() < 0) return errno_status("open", path, errno);
+    // Some file systems cannot sync folders; they say EINVAL.
+    if (::fsync(folder.get()) != 0 && errno != EINVAL) return errno_status("sync", path, errno);
     return {};
   }
 

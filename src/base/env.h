@@ -57,8 +57,9 @@ class Env {
   // Takes the lock that a file of this name stands for, which is there while the lock is held and gone afterwards. Does
   // not wait: unavailable when it is held already. A file system without locks grants every one.
   virtual Result<std::unique_ptr<FileLock>> lock(const std::string& path) = 0;
-  virtual Status rename(const std::string& from, const std::string& to) = 0;  // atomic within one file system
+  virtual Status rename(const std::string& from, const std::string& to) = 0;  // atomic within one file system, synced
   virtual Status remove(const std::string& path) = 0;                         // a file or an empty folder
+  virtual Status sync_folder(const std::string& path) = 0;                    // the names in it are on disk then
   virtual Status make_directories(const std::string& path) = 0;
   virtual Result<std::vector<DirectoryEntry>> list(const std::string& path) = 0;  // sorted by name
   virtual bool exists(const std::string& path) = 0;

@@ -47,6 +47,7 @@ class EnvOverReal : public Env {
   Result<std::string> read(const std::string& path, size_t limit) override { return real_.read(path, limit); }
   Status rename(const std::string& from, const std::string& to) override { return real_.rename(from, to); }
   Status remove(const std::string& path) override { return real_.remove(path); }
+  Status sync_folder(const std::string& path) override { return real_.sync_folder(path); }
   Status make_directories(const std::string& path) override { return real_.make_directories(path); }
   Result<std::vector<DirectoryEntry>> list(const std::string& path) override { return real_.list(path); }
   bool exists(const std::string& path) override { return real_.exists(path); }
