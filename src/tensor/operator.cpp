@@ -54,6 +54,12 @@ void dispatch(Ctx& ctx, OpCall& call) {
   ctx.reader.call(ctx, call);
 }
 
+void run_backward(Ctx& ctx, const GradCall& grad) {
+  const Operator& op = *grad.call.op;
+  if (ctx.device.kernels == KernelSet::reference || op.backward_kernels.empty()) return op.backward(ctx, grad);
+  row_for(op.backward_kernels, ctx.device.kernels).run(ctx, grad);
+}
+
 void RunReader::call(Ctx& ctx, OpCall& call) {
   const Operator& op = *call.op;
   if (op.view) return;

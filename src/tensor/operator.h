@@ -36,6 +36,12 @@ struct GradCall {
 
 inline constexpr size_t kMaxWeights = 8;  // of one call
 
+// backward in f32: tensors of the call and gradients are f32.
+struct GradKernel {
+  KernelSet set;  // the least set it needs
+  void (*run)(Ctx&, const GradCall&);
+};
+
 class OpInputs;
 
 // One way to call the operator, for the generic test and benchmark, which list it unasked.
@@ -55,7 +61,8 @@ struct Operator {
   void (*infer)(const Ctx&, OpCall&) = nullptr;       // shapes and types of out; CHECKs
   void (*reference)(Ctx&, OpCall&) = nullptr;         // in double: the meaning of a primitive
   void (*expand)(Ctx&, OpCall&) = nullptr;            // the meaning of a fusion; exactly one of the two is set
-  void (*backward)(Ctx&, const GradCall&) = nullptr;  // null: through expand, or not differentiable
+  void (*backward)(Ctx&, const GradCall&) = nullptr;  // in double; null: through expand, or not differentiable
+  std::span<const GradKernel> backward_kernels;       // most demanding first; with backward, for all other sets
   Cost (*cost)(const Ctx&, const OpCall&) = nullptr;  // null: nothing worth counting
   std::vector<std::pair<std::string, double>> (*settings)(const Attrs&) = nullptr;  // named, for traces
   std::span<const Kernel> kernels;                                                  // most demanding first
@@ -67,6 +74,9 @@ std::span<const Operator* const> ops_table();
 
 // Infers the outputs and hands the call to the reader.
 void dispatch(Ctx& ctx, OpCall& call);
+
+// Adds the gradients of one call: in double for the reference set, else by the most demanding kernel.
+void run_backward(Ctx& ctx, const GradCall& grad);
 
 // The run reading: the most demanding kernel that the device's set covers, the reference for the reference set, or
 // the expansion where there is neither.

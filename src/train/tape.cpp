@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "tensor/access.h"
+#include "tensor/gradients.h"
 
 namespace landfall {
 namespace {
@@ -97,7 +98,12 @@ void Tape::backward(Ctx& ctx, std::span<const Seed> seeds) {
   for (const Seed& seed : seeds) {
     Node* node = node_of(seed.output);
     LANDFALL_CHECK(node != nullptr, "a seed for a tensor that is not on the tape");
-    add_doubles(gradient_of(ctx, *node), load_doubles(seed.gradient));
+    const Tensor& gradient = gradient_of(ctx, *node);
+    if (gradient.type == DType::f32 && seed.gradient.type == DType::f32) {
+      add_tensor(own, gradient, seed.gradient);
+    } else {
+      add_doubles(gradient, load_doubles(seed.gradient));
+    }
   }
   std::vector<Tensor> grad_out, grad_in;
   std::vector<Tensor*> grad_weights;
@@ -120,7 +126,7 @@ void Tape::backward(Ctx& ctx, std::span<const Seed> seeds) {
     grad_weights.clear();
     for (const Weight* w : r.weights) grad_weights.push_back(is_trainable(w) ? &gradient_of(ctx, *w) : nullptr);
     const OpCall call{r.op, r.in, r.weights, r.attrs, r.out};
-    r.op->backward(own, {call, grad_out, grad_in, grad_weights});
+    run_backward(own, {call, grad_out, grad_in, grad_weights});
   }
 }
 

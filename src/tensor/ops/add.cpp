@@ -1,4 +1,5 @@
 // Elementwise sum of two tensors of one shape.
+#include "tensor/gradients.h"
 #include "tensor/ops/common.h"
 
 namespace landfall {
@@ -38,6 +39,12 @@ void backward(Ctx&, const GradCall& g) {
   }
 }
 
+void backward_kernel(Ctx& ctx, const GradCall& g) {
+  for (const Tensor& grad : g.grad_in) {
+    if (grad.buffer) add_tensor(ctx, grad, g.grad_out[0]);
+  }
+}
+
 Cost cost(const Ctx&, const OpCall& c) { return {.operations = static_cast<double>(c.in[0].elements())}; }
 
 std::vector<OpCase> cases() {
@@ -48,6 +55,7 @@ std::vector<OpCase> cases() {
 }
 
 constexpr Kernel kKernels[] = {{KernelSet::scalar, run}};
+constexpr GradKernel kBackward[] = {{KernelSet::scalar, backward_kernel}};
 
 }  // namespace
 
@@ -55,6 +63,7 @@ const Operator k_add = {.name = "add",
                         .infer = infer,
                         .reference = reference,
                         .backward = backward,
+                        .backward_kernels = kBackward,
                         .cost = cost,
                         .kernels = kKernels,
                         .cases = cases};

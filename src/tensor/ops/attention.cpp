@@ -1,7 +1,10 @@
 // Causal grouped-query attention: o = sum over visible t of softmax(scale * q·k_t) v_t. Vaswani et al., arXiv
 // 1706.03762; shared key heads: Ainslie et al., arXiv 2305.13245; block-wise softmax: Dao et al., arXiv 2205.14135.
 #include "tensor/attend.h"
+#include "tensor/gemm.h"
 #include "tensor/ops/common.h"
+#define LANDFALL_TARGET_FILE "tensor/ops/attention.inl"
+#include "tensor/simd/foreach_target.h"
 
 namespace landfall {
 extern const Operator k_attention;
@@ -149,6 +152,81 @@ void backward(Ctx& ctx, const GradCall& g) {
   if (g.grad_in[2].buffer) add_doubles(g.grad_in[2], grad_v);
 }
 
+struct RowKernels {
+  KernelSet set;
+  void (*probabilities)(float* x, int64_t n, int64_t width, float scale);
+  void (*score_gradients)(const float* p, float* grad, int64_t n, int64_t width, float scale);
+};
+
+constexpr RowKernels kRowKernels[] = {
+#if defined(__x86_64__)
+    {KernelSet::avx512, avx512::probabilities_row, avx512::score_gradients_row},
+    {KernelSet::avx2, avx2::probabilities_row, avx2::score_gradients_row},
+#elif defined(__aarch64__)
+    {KernelSet::neon, neon::probabilities_row, neon::score_gradients_row},
+#endif
+    {KernelSet::scalar, scalar::probabilities_row, scalar::score_gradients_row},
+};
+
+// The same by blocks of 64 query rows of a head, whose probabilities are computed again: memory for two such blocks
+// against one run's positions for each thread. Sums over queries go through heads and blocks in order, so a run and its
+// key head are one thread's work: there are runs x key heads pieces of it.
+void backward_kernel(Ctx& ctx, const GradCall& g) {
+  constexpr int64_t kRows = 64;
+  const Tensor &q = g.call.in[0], &k = g.call.in[1], &v = g.call.in[2];
+  const int64_t heads = q.shape[1], groups = k.shape[1], d = q.last(), dv = v.last(), per_group = heads / groups;
+  const float scale = g.call.attrs.as<Settings>().scale;
+  const RowKernels& kernels = row_for(kRowKernels, ctx.device.kernels);
+  int64_t longest = 0;
+  for (const Run& run : ctx.batch.runs) longest = std::max<int64_t>(longest, run.count);
+  const int64_t stride = (longest + 15) / 16 * 16 + 16;  // of a block's rows; lines of one column in different sets
+  const int64_t floats = 2 * kRows * stride + gemm_scratch_floats();
+  const Arena::Mark mark = ctx.arena.mark();
+  auto* scratch = reinterpret_cast<float*>(ctx.arena.scratch(static_cast<size_t>(floats * 4 * ctx.pool.threads())));
+  // Rows of one head of a run; gradients are dense.
+  auto rows_of = [](const Tensor& t, int64_t first, int64_t head) {
+    return Factor{.data = data<float>(t) + first * t.stride[0] + head * t.stride[1], .stride = t.stride[0]};
+  };
+  auto grad_of = [](const Tensor& t, int64_t first, int64_t head) {
+    return data<float>(t) + first * t.stride[0] + head * t.stride[1];
+  };
+  const auto run_count = static_cast<int64_t>(ctx.batch.runs.size());
+  ctx.pool.parallel_for(run_count * groups, 1, [&](int64_t begin, int64_t end, int thread) {
+    float *p = scratch + floats * thread, *ds = p + kRows * stride, *own = ds + kRows * stride;
+    for (int64_t task = begin; task < end; ++task) {
+      const Run& run = ctx.batch.runs[static_cast<size_t>(task / groups)];
+      const int64_t group = task % groups;
+      const Factor keys = rows_of(k, run.first, group), values = rows_of(v, run.first, group);
+      for (int64_t head = group * per_group; head < (group + 1) * per_group; ++head) {
+        for (int64_t first = 0; first < run.count; first += kRows) {
+          const int64_t rows = std::min(kRows, run.count - first), seen = first + rows;
+          const Factor query = rows_of(q, run.first + first, head);
+          const Factor up = rows_of(g.grad_out[0], run.first + first, head);
+          const Factor weights{.data = p, .stride = stride}, slopes{.data = ds, .stride = stride};
+          for (int64_t r = 0; r < rows; ++r) {
+            std::memset(p + r * stride, 0, static_cast<size_t>(seen) * 4);
+            std::memset(ds + r * stride, 0, static_cast<size_t>(seen) * 4);
+          }
+          gemm_here(ctx, {rows, seen, d, query, transposed(keys), p, stride}, own);
+          gemm_here(ctx, {rows, seen, dv, up, transposed(values), ds, stride}, own);
+          for (int64_t r = 0; r < rows; ++r) {
+            kernels.probabilities(p + r * stride, first + r + 1, seen, scale);
+            kernels.score_gradients(p + r * stride, ds + r * stride, first + r + 1, seen, scale);
+          }
+          auto add = [&](const Tensor& grad, int64_t row, int64_t h, int64_t m, int64_t n, int64_t depth, Factor a,
+                         Factor b) {
+            if (grad.buffer) gemm_here(ctx, {m, n, depth, a, b, grad_of(grad, row, h), grad.stride[0]}, own);
+          };
+          add(g.grad_in[0], run.first + first, head, rows, d, seen, slopes, keys);
+          add(g.grad_in[1], run.first, group, seen, d, rows, transposed(slopes), query);
+          add(g.grad_in[2], run.first, group, seen, dv, rows, transposed(weights), up);
+        }
+      }
+    }
+  });
+  ctx.arena.rewind(mark);
+}
+
 Cost cost(const Ctx& ctx, const OpCall& c) {
   Cost out;
   const auto heads = static_cast<double>(c.in[0].shape[1]);
@@ -184,6 +262,7 @@ std::vector<OpCase> cases() {
 }
 
 constexpr Kernel kKernels[] = {{KernelSet::scalar, run_kernel}};  // the kernel set acts inside attend()
+constexpr GradKernel kBackward[] = {{KernelSet::scalar, backward_kernel}};
 
 std::vector<std::pair<std::string, double>> settings(const Attrs& a) { return {{"scale", a.as<Settings>().scale}}; }
 
@@ -193,6 +272,7 @@ const Operator k_attention = {.name = "attention",
                               .infer = infer,
                               .reference = reference,
                               .backward = backward,
+                              .backward_kernels = kBackward,
                               .cost = cost,
                               .settings = settings,
                               .kernels = kKernels,

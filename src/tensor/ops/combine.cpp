@@ -1,5 +1,7 @@
 // Weighted sum of the experts' results in order of k: y[r] = sum over k of weights[r][k] * x[r][k].
 #include "tensor/ops/common.h"
+#define LANDFALL_TARGET_FILE "tensor/ops/combine.inl"
+#include "tensor/simd/foreach_target.h"
 
 namespace landfall {
 extern const Operator k_combine;
@@ -66,6 +68,7 @@ std::vector<OpCase> cases() {
 }
 
 constexpr Kernel kKernels[] = {{KernelSet::scalar, run}};
+constexpr GradKernel kBackward[] = {LANDFALL_KERNELS(combine_backward)};
 
 }  // namespace
 
@@ -73,6 +76,7 @@ const Operator k_combine = {.name = "combine",
                             .infer = infer,
                             .reference = reference,
                             .backward = backward,
+                            .backward_kernels = kBackward,
                             .cost = cost,
                             .kernels = kKernels,
                             .cases = cases};

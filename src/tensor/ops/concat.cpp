@@ -67,6 +67,23 @@ void backward(Ctx&, const GradCall& g) {
   if (g.grad_in[1].buffer) add_doubles(g.grad_in[1], grad_b);
 }
 
+void backward_kernel(Ctx& ctx, const GradCall& g) {
+  const OpCall& c = g.call;
+  const int64_t na = c.in[0].last(), nb = c.in[1].last();
+  const auto [heads, b_heads] = heads_of(c);
+  const bool repeated = b_heads != heads;
+  auto add = [](const float* from, int64_t n, float* to) {
+    for (int64_t i = 0; i < n; ++i) to[i] += from[i];
+  };
+  ctx.pool.parallel_for(c.in[0].rows(), 16, [&, heads = heads](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin * heads; t < end * heads; ++t) {
+      const float* up = data<float>(g.grad_out[0]) + t * (na + nb);
+      if (g.grad_in[0].buffer) add(up, na, data<float>(g.grad_in[0]) + t * na);
+      if (g.grad_in[1].buffer) add(up + na, nb, data<float>(g.grad_in[1]) + (repeated ? t / heads : t) * nb);
+    }
+  });
+}
+
 std::vector<OpCase> cases() {
   return {{.name = "per head",
            .runs = one_run(3),
@@ -81,6 +98,7 @@ std::vector<OpCase> cases() {
 }
 
 constexpr Kernel kKernels[] = {{KernelSet::scalar, run}};
+constexpr GradKernel kBackward[] = {{KernelSet::scalar, backward_kernel}};
 
 }  // namespace
 
@@ -88,6 +106,7 @@ const Operator k_concat = {.name = "concat",
                            .infer = infer,
                            .reference = reference,
                            .backward = backward,
+                           .backward_kernels = kBackward,
                            .kernels = kKernels,
                            .cases = cases};
 

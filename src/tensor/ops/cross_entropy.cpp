@@ -42,15 +42,8 @@ void reference(Ctx&, OpCall& c) {
   store_doubles(c.out[0], loss);
 }
 
-struct Gradient {
-  KernelSet set;
-  void (*run)(Ctx&, const GradCall&);
-};
-constexpr Gradient kGradients[] = {LANDFALL_KERNELS(cross_entropy_gradient)};
-
-void backward(Ctx& ctx, const GradCall& g) {
+void backward(Ctx&, const GradCall& g) {
   if (!g.grad_in[0].buffer) return;
-  if (ctx.device.kernels != KernelSet::reference) return row_for(kGradients, ctx.device.kernels).run(ctx, g);
   const auto n = static_cast<size_t>(g.call.in[0].last());
   const std::vector<double> x = load_doubles(g.call.in[0]), target = load_doubles(g.call.in[1]),
                             up = load_doubles(g.grad_out[0]);
@@ -77,6 +70,7 @@ std::vector<OpCase> cases() {
 }
 
 constexpr Kernel kKernels[] = {LANDFALL_KERNELS(cross_entropy_kernel)};
+constexpr GradKernel kBackward[] = {LANDFALL_KERNELS(cross_entropy_backward)};
 
 }  // namespace
 
@@ -84,6 +78,7 @@ const Operator k_cross_entropy = {.name = "cross_entropy",
                                   .infer = infer,
                                   .reference = reference,
                                   .backward = backward,
+                                  .backward_kernels = kBackward,
                                   .cost = cost,
                                   .kernels = kKernels,
                                   .cases = cases};

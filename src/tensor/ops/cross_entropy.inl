@@ -24,7 +24,8 @@ void cross_entropy_kernel(Ctx& ctx, OpCall& c) {
 }
 
 // grad_x += (softmax(x) - one at the target) * grad of the row's loss
-void cross_entropy_gradient(Ctx& ctx, const GradCall& g) {
+void cross_entropy_backward(Ctx& ctx, const GradCall& g) {
+  if (!g.grad_in[0].buffer) return;
   const int64_t n = g.call.in[0].last();
   ctx.pool.parallel_for(g.call.in[0].rows(), 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t r = begin; r < end; ++r) {

@@ -1,4 +1,5 @@
 // Embedding: out[r] = table[ids[r]].
+#include "tensor/gradients.h"
 #include "tensor/ops/common.h"
 
 namespace landfall {
@@ -46,6 +47,13 @@ void backward(Ctx&, const GradCall& g) {
   add_doubles(*g.grad_weights[0], grad);
 }
 
+void backward_kernel(Ctx& ctx, const GradCall& g) {
+  if (!g.grad_weights[0]) return;
+  const int32_t* id = data<int32_t>(g.call.in[0]);
+  add_rows(ctx, data<float>(g.grad_out[0]), g.call.in[0].elements(), g.call.weights[0]->in,
+           data<float>(*g.grad_weights[0]), [&](int64_t r) { return id[r]; });
+}
+
 Cost cost(const Ctx&, const OpCall& c) {
   const Weight& w = *c.weights[0];
   return {.weight_bytes =
@@ -63,6 +71,7 @@ std::vector<OpCase> cases() {
 }
 
 constexpr Kernel kKernels[] = {{KernelSet::scalar, run}};
+constexpr GradKernel kBackward[] = {{KernelSet::scalar, backward_kernel}};
 
 }  // namespace
 
@@ -70,6 +79,7 @@ const Operator k_embedding = {.name = "embedding",
                               .infer = infer,
                               .reference = reference,
                               .backward = backward,
+                              .backward_kernels = kBackward,
                               .cost = cost,
                               .kernels = kKernels,
                               .cases = cases};

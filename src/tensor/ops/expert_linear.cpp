@@ -1,4 +1,6 @@
 // Linear map through a chosen expert: y[r][k] = W[ids[r][k]] x[r][k]; x without a choice axis is shared by all k.
+#include "tensor/gemm.h"
+#include "tensor/gradients.h"
 #include "tensor/matmul.h"
 #include "tensor/ops/common.h"
 
@@ -91,6 +93,55 @@ void backward(Ctx&, const GradCall& g) {
   if (g.grad_weights[0]) add_doubles(*g.grad_weights[0], grad_w);
 }
 
+// Rows grouped by expert; a product for each expert that was chosen.
+void backward_kernel(Ctx& ctx, const GradCall& g) {
+  const Tensor &x = g.call.in[0], &ids = g.call.in[1];
+  const Weight& w = *g.call.weights[0];
+  const int64_t k = ids.last(), total = ids.elements();
+  const bool shared = x.rank == 2;
+  LANDFALL_CHECK(shared || x.stride[0] == k * x.stride[1]);
+  const int32_t* id = data<int32_t>(ids);
+  std::vector<int64_t> start(static_cast<size_t>(w.experts) + 1);
+  for (int64_t t = 0; t < total; ++t) ++start[static_cast<size_t>(id[t]) + 1];
+  for (size_t e = 1; e < start.size(); ++e) start[e] += start[e - 1];
+  std::vector<int32_t> row(static_cast<size_t>(total)), x_row(static_cast<size_t>(total));
+  std::vector<int64_t> next = start;
+  for (int64_t t = 0; t < total; ++t) {
+    const auto at = static_cast<size_t>(next[static_cast<size_t>(id[t])]++);
+    row[at] = static_cast<int32_t>(t);
+    x_row[at] = static_cast<int32_t>(shared ? t / k : t);
+  }
+
+  const Arena::Mark mark = ctx.arena.mark();
+  // Several choices of a row add to one shared input: each has a row of its own first.
+  float* grad_x = nullptr;
+  if (g.grad_in[0].buffer) {
+    grad_x = data<float>(g.grad_in[0]);
+    if (shared) {
+      const auto bytes = static_cast<size_t>(total * w.in) * 4;
+      grad_x = reinterpret_cast<float*>(ctx.arena.scratch(bytes));
+      std::memset(grad_x, 0, bytes);
+    }
+  }
+  std::vector<Gemm> work;
+  for (int64_t e = 0; e < w.experts; ++e) {
+    const int64_t first = start[static_cast<size_t>(e)], count = start[static_cast<size_t>(e) + 1] - first;
+    if (count == 0) continue;
+    const Factor ups{.data = data<float>(g.grad_out[0]), .stride = w.out, .index = row.data() + first};
+    const Factor xs{.data = data<float>(x), .stride = x.stride[shared ? 0 : 1], .index = x_row.data() + first};
+    if (grad_x) work.push_back({count, w.in, w.out, ups, rows_of(w, e), grad_x, w.in, row.data() + first});
+    if (g.grad_weights[0]) {
+      float* grad_w = data<float>(*g.grad_weights[0]) + e * w.out * w.in;
+      work.push_back({w.out, w.in, count, transposed(ups), xs, grad_w, w.in});
+    }
+  }
+  gemm(ctx, work);
+  if (grad_x && shared) {
+    add_rows(ctx, grad_x, total, w.in, data<float>(g.grad_in[0]), [&](int64_t t) { return t / k; });
+  }
+  ctx.arena.rewind(mark);
+}
+
 Cost cost(const Ctx&, const OpCall& c) {
   const Weight& w = *c.weights[0];
   const auto rows = static_cast<double>(c.in[1].elements());
@@ -122,6 +173,7 @@ std::vector<OpCase> cases() {
 }
 
 constexpr Kernel kKernels[] = {{KernelSet::scalar, run}};
+constexpr GradKernel kBackward[] = {{KernelSet::scalar, backward_kernel}};  // the kernel set acts inside gemm()
 
 }  // namespace
 
@@ -129,6 +181,7 @@ const Operator k_expert_linear = {.name = "expert_linear",
                                   .infer = infer,
                                   .reference = reference,
                                   .backward = backward,
+                                  .backward_kernels = kBackward,
                                   .cost = cost,
                                   .kernels = kKernels,
                                   .cases = cases};

@@ -1,4 +1,5 @@
 // One linear map per head: y[r][h] = W[h] x[r][h], or Wᵀ. An input without a head axis is shared by all heads.
+#include "tensor/gemm.h"
 #include "tensor/matmul.h"
 #include "tensor/ops/common.h"
 #include "tensor/transposed.h"
@@ -116,6 +117,34 @@ void backward(Ctx&, const GradCall& g) {
   if (g.grad_weights[0]) add_doubles(*g.grad_weights[0], grad_w);
 }
 
+void backward_kernel(Ctx& ctx, const GradCall& g) {
+  const Shape s = shape_of(g.call);
+  const Weight& w = *g.call.weights[0];
+  const Tensor& x = g.call.in[0];
+  const bool turned = g.call.attrs.as<Settings>().transposed;
+  std::vector<Gemm> to_x, to_w;
+  for (int64_t h = 0; h < s.heads; ++h) {
+    const Factor ups{.data = data<float>(g.grad_out[0]) + h * s.out, .stride = s.heads * s.out};
+    const Factor xs{.data = data<float>(x) + (s.shared ? 0 : h * x.stride[1]), .stride = x.stride[0]};
+    if (g.grad_in[0].buffer) {
+      float* grad = data<float>(g.grad_in[0]) + (s.shared ? 0 : h * s.in);
+      const Factor rows = rows_of(w, h);
+      to_x.push_back(
+          {s.rows, s.in, s.out, ups, turned ? transposed(rows) : rows, grad, s.shared ? s.in : s.heads * s.in});
+    }
+    if (g.grad_weights[0]) {
+      float* grad = data<float>(*g.grad_weights[0]) + h * w.out * w.in;
+      to_w.push_back({w.out, w.in, s.rows, transposed(turned ? xs : ups), turned ? ups : xs, grad, w.in});
+    }
+  }
+  if (s.shared) {  // all heads add to the same rows
+    for (const Gemm& product : to_x) gemm(ctx, product);
+  } else {
+    gemm(ctx, to_x);
+  }
+  gemm(ctx, to_w);
+}
+
 Cost cost(const Ctx&, const OpCall& c) {
   const Weight& w = *c.weights[0];
   return {.operations = 2.0 * static_cast<double>(c.in[0].rows()) * static_cast<double>(w.elements()),
@@ -146,6 +175,7 @@ std::vector<OpCase> cases() {
 }
 
 constexpr Kernel kKernels[] = {{KernelSet::scalar, run}};
+constexpr GradKernel kBackward[] = {{KernelSet::scalar, backward_kernel}};  // the kernel set acts inside gemm()
 
 std::vector<std::pair<std::string, double>> settings(const Attrs& a) {
   return {{"transposed", a.as<Settings>().transposed}};
@@ -157,6 +187,7 @@ const Operator k_head_linear = {.name = "head_linear",
                                 .infer = infer,
                                 .reference = reference,
                                 .backward = backward,
+                                .backward_kernels = kBackward,
                                 .cost = cost,
                                 .settings = settings,
                                 .kernels = kKernels,

@@ -1,4 +1,6 @@
 // Linear map: y[r][o] = sum over i of x[r][i] * W[o][i], plus bias[o].
+#include "tensor/gemm.h"
+#include "tensor/gradients.h"
 #include "tensor/matmul.h"
 #include "tensor/ops/common.h"
 
@@ -90,6 +92,22 @@ void backward(Ctx&, const GradCall& g) {
   }
 }
 
+void backward_kernel(Ctx& ctx, const GradCall& g) {
+  const Weight& w = *g.call.weights[0];
+  const Tensor& x = g.call.in[0];
+  const int64_t rows = x.rows();
+  const float* up = data<float>(g.grad_out[0]);
+  const Factor ups{.data = up, .stride = w.out};
+  if (g.grad_in[0].buffer) gemm(ctx, {rows, w.in, w.out, ups, rows_of(w), data<float>(g.grad_in[0]), w.in});
+  if (g.grad_weights[0]) {
+    const Factor xs{.data = data<float>(x), .stride = x.stride[0]};
+    gemm(ctx, {w.out, w.in, rows, transposed(ups), xs, data<float>(*g.grad_weights[0]), w.in});
+  }
+  if (g.grad_weights[1]) {
+    add_rows(ctx, up, rows, w.out, data<float>(*g.grad_weights[1]), [](int64_t) { return 0; });
+  }
+}
+
 Cost cost(const Ctx&, const OpCall& c) {
   const Weight& w = *c.weights[0];
   return {.operations = 2.0 * static_cast<double>(c.in[0].rows()) * static_cast<double>(w.out * w.in),
@@ -125,7 +143,8 @@ std::vector<OpCase> cases() {
   return out;
 }
 
-constexpr Kernel kKernels[] = {{KernelSet::scalar, run}};  // the kernel set acts inside multiply()
+constexpr Kernel kKernels[] = {{KernelSet::scalar, run}};                   // the kernel set acts inside multiply()
+constexpr GradKernel kBackward[] = {{KernelSet::scalar, backward_kernel}};  // the kernel set acts inside gemm()
 
 }  // namespace
 
@@ -133,6 +152,7 @@ const Operator k_linear = {.name = "linear",
                            .infer = infer,
                            .reference = reference,
                            .backward = backward,
+                           .backward_kernels = kBackward,
                            .cost = cost,
                            .kernels = kKernels,
                            .cases = cases};

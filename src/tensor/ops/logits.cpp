@@ -1,4 +1,6 @@
 // Logits: the final product for the wanted rows only: y[n] = W x[rows[n]].
+#include "tensor/gemm.h"
+#include "tensor/gradients.h"
 #include "tensor/matmul.h"
 #include "tensor/ops/common.h"
 
@@ -62,6 +64,27 @@ void backward(Ctx&, const GradCall& g) {
   if (g.grad_weights[0]) add_doubles(*g.grad_weights[0], grad_w);
 }
 
+void backward_kernel(Ctx& ctx, const GradCall& g) {
+  const Weight& w = *g.call.weights[0];
+  const Tensor& x = g.call.in[0];
+  const int64_t count = g.call.in[1].elements();
+  const int32_t* rows = data<int32_t>(g.call.in[1]);
+  const Factor ups{.data = data<float>(g.grad_out[0]), .stride = w.out};
+  if (g.grad_in[0].buffer) {
+    const Arena::Mark mark = ctx.arena.mark();
+    const auto bytes = static_cast<size_t>(count * w.in) * 4;
+    auto* grad = reinterpret_cast<float*>(ctx.arena.scratch(bytes));
+    std::memset(grad, 0, bytes);
+    gemm(ctx, {count, w.in, w.out, ups, rows_of(w), grad, w.in});
+    add_rows(ctx, grad, count, w.in, data<float>(g.grad_in[0]), [&](int64_t n) { return rows[n]; });
+    ctx.arena.rewind(mark);
+  }
+  if (g.grad_weights[0]) {
+    const Factor xs{.data = data<float>(x), .stride = x.stride[0], .index = rows};
+    gemm(ctx, {w.out, w.in, count, transposed(ups), xs, data<float>(*g.grad_weights[0]), w.in});
+  }
+}
+
 Cost cost(const Ctx&, const OpCall& c) {
   const Weight& w = *c.weights[0];
   return {.operations = 2.0 * static_cast<double>(c.in[1].elements()) * static_cast<double>(w.elements()),
@@ -84,6 +107,7 @@ std::vector<OpCase> cases() {
 }
 
 constexpr Kernel kKernels[] = {{KernelSet::scalar, run}};
+constexpr GradKernel kBackward[] = {{KernelSet::scalar, backward_kernel}};  // the kernel set acts inside gemm()
 
 }  // namespace
 
@@ -91,6 +115,7 @@ const Operator k_logits = {.name = "logits",
                            .infer = infer,
                            .reference = reference,
                            .backward = backward,
+                           .backward_kernels = kBackward,
                            .cost = cost,
                            .kernels = kKernels,
                            .cases = cases};

@@ -1,4 +1,5 @@
 // The same numbers under another shape: a view.
+#include "tensor/gradients.h"
 #include "tensor/ops/common.h"
 
 namespace landfall {
@@ -36,6 +37,12 @@ void backward(Ctx&, const GradCall& g) {
   if (g.grad_in[0].buffer) add_doubles(g.grad_in[0], load_doubles(g.grad_out[0]));
 }
 
+void backward_kernel(Ctx& ctx, const GradCall& g) {
+  if (g.grad_in[0].buffer) add_tensor(ctx, g.grad_in[0], g.grad_out[0]);
+}
+
+constexpr GradKernel kBackward[] = {{KernelSet::scalar, backward_kernel}};
+
 std::vector<OpCase> cases() {
   return {
       {.name = "split a row into heads", .runs = one_run(3), .run = [](Ctx& ctx, OpInputs& in) -> std::vector<Tensor> {
@@ -45,7 +52,12 @@ std::vector<OpCase> cases() {
 
 }  // namespace
 
-const Operator k_reshape = {
-    .name = "reshape", .view = true, .infer = infer, .reference = reference, .backward = backward, .cases = cases};
+const Operator k_reshape = {.name = "reshape",
+                            .view = true,
+                            .infer = infer,
+                            .reference = reference,
+                            .backward = backward,
+                            .backward_kernels = kBackward,
+                            .cases = cases};
 
 }  // namespace landfall

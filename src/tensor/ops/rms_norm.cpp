@@ -1,4 +1,5 @@
 // RMS norm: y = x / sqrt(mean(x²) + eps) * weight, over the last axis. Zhang & Sennrich, arXiv 1910.07467.
+#include "tensor/gradients.h"
 #include "tensor/ops/common.h"
 #define LANDFALL_TARGET_FILE "tensor/ops/rms_norm.inl"
 #include "tensor/simd/foreach_target.h"
@@ -77,6 +78,7 @@ std::vector<OpCase> cases() {
 }
 
 constexpr Kernel kKernels[] = {LANDFALL_KERNELS(rms_norm_kernel)};
+constexpr GradKernel kBackward[] = {LANDFALL_KERNELS(rms_norm_backward)};
 
 std::vector<std::pair<std::string, double>> settings(const Attrs& a) { return {{"epsilon", a.as<float>()}}; }
 
@@ -86,6 +88,7 @@ const Operator k_rms_norm = {.name = "rms_norm",
                              .infer = infer,
                              .reference = reference,
                              .backward = backward,
+                             .backward_kernels = kBackward,
                              .cost = cost,
                              .settings = settings,
                              .kernels = kKernels,

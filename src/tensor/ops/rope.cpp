@@ -82,6 +82,33 @@ void backward(Ctx&, const GradCall& g) {
   add_doubles(g.grad_in[0], up);
 }
 
+void backward_kernel(Ctx& ctx, const GradCall& g) {
+  if (!g.grad_in[0].buffer) return;
+  const auto s = g.call.attrs.as<RopeSpec>();
+  const int64_t heads = g.call.in[0].shape[1], d = g.call.in[0].last(), half = s.dims / 2;
+  ctx.pool.parallel_for(g.call.in[0].rows(), 4, [&](int64_t begin, int64_t end, int) {
+    for (int64_t r = begin; r < end; ++r) {
+      const float* up = data<float>(g.grad_out[0]) + r * heads * d;
+      float* grad = data<float>(g.grad_in[0]) + r * heads * d;
+      for (int64_t h = 0; h < heads; ++h) {
+        for (int64_t i = 0; i < s.first; ++i) grad[h * d + i] += up[h * d + i];
+        for (int64_t i = s.first + s.dims; i < d; ++i) grad[h * d + i] += up[h * d + i];
+      }
+      const auto position = static_cast<float>(data<int32_t>(g.call.in[1])[r]);
+      for (int64_t i = 0; i < half; ++i) {
+        const float angle = position * s.inverse_frequency[i];
+        const float cosine = std::cos(angle) * s.magnitude, sine = std::sin(angle) * s.magnitude;
+        const auto [a, b] = pair_of(s, i);
+        for (int64_t h = 0; h < heads; ++h) {
+          const float ua = up[h * d + a], ub = up[h * d + b];
+          grad[h * d + a] += ua * cosine + ub * sine;
+          grad[h * d + b] += ub * cosine - ua * sine;
+        }
+      }
+    }
+  });
+}
+
 Cost cost(const Ctx&, const OpCall& c) { return {.operations = 3.0 * static_cast<double>(c.in[0].elements())}; }
 
 std::vector<OpCase> cases() {
@@ -98,6 +125,7 @@ std::vector<OpCase> cases() {
 }
 
 constexpr Kernel kKernels[] = {{KernelSet::scalar, run}};
+constexpr GradKernel kBackward[] = {{KernelSet::scalar, backward_kernel}};
 
 std::vector<std::pair<std::string, double>> settings(const Attrs& a) {
   const auto s = a.as<RopeSpec>();
@@ -110,6 +138,7 @@ const Operator k_rope = {.name = "rope",
                          .infer = infer,
                          .reference = reference,
                          .backward = backward,
+                         .backward_kernels = kBackward,
                          .cost = cost,
                          .settings = settings,
                          .kernels = kKernels,

@@ -139,35 +139,56 @@ void run(Ctx& ctx, OpCall& c) {
 }
 
 // The choice is held fixed. With w_k = scale * s_k (or normalised), the gradient goes through the chosen scores to z.
+// Adds one row's gradient. score, grad_score: [experts] of scratch.
+template <class Real>
+void route_back_row(const RouterSpec& s, const Real* z, const int32_t* ids, const Real* up, int64_t n, Real* score,
+                    Real* grad_score, Real* grad) {
+  gate(s, z, n, score);
+  Real total = Real(1e-20), product = 0;
+  for (int64_t j = 0; j < s.experts_per_row; ++j) {
+    total += score[ids[j]];
+    product += up[j] * score[ids[j]];
+  }
+  std::fill(grad_score, grad_score + n, Real(0));
+  for (int64_t j = 0; j < s.experts_per_row; ++j) {
+    grad_score[ids[j]] = s.scale * (s.normalise ? (up[j] - product / total) / total : up[j]);
+  }
+  Real mean = 0;
+  for (int64_t e = 0; e < n; ++e) mean += grad_score[e] * score[e];
+  for (int64_t e = 0; e < n; ++e) {
+    grad[e] += s.gate == RouterSpec::Gate::sigmoid ? grad_score[e] * score[e] * (1 - score[e])
+                                                   : score[e] * (grad_score[e] - mean);
+  }
+}
+
 void backward(Ctx&, const GradCall& g) {
   if (!g.grad_in[0].buffer) return;
   const auto s = g.call.attrs.as<RouterSpec>();
   const int64_t n = g.call.in[0].last(), k = s.experts_per_row;
-  const std::vector<double> z = load_doubles(g.call.in[0]), ids = load_doubles(g.call.out[0]),
-                            up = load_doubles(g.grad_out[1]);
-  std::vector<double> grad(z.size());
+  const std::vector<double> z = load_doubles(g.call.in[0]), up = load_doubles(g.grad_out[1]);
+  std::vector<double> grad(z.size()), score(static_cast<size_t>(n)), grad_score(static_cast<size_t>(n));
   for (int64_t r = 0; r < g.call.in[0].rows(); ++r) {
-    std::vector<double> score(static_cast<size_t>(n)), grad_score(static_cast<size_t>(n));
-    gate<double>(s, z.data() + r * n, n, score.data());
-    double total = 1e-20, product = 0;
-    for (int64_t j = 0; j < k; ++j) {
-      const double chosen = score[static_cast<size_t>(ids[r * k + j])];
-      total += chosen;
-      product += up[r * k + j] * chosen;
-    }
-    for (int64_t j = 0; j < k; ++j) {
-      const auto e = static_cast<size_t>(ids[r * k + j]);
-      grad_score[e] =
-          s.normalise ? s.scale * (up[r * k + j] / total - product / (total * total)) : s.scale * up[r * k + j];
-    }
-    double mean = 0;
-    for (int64_t e = 0; e < n; ++e) mean += grad_score[e] * score[e];
-    for (int64_t e = 0; e < n; ++e) {
-      grad[r * n + e] = s.gate == RouterSpec::Gate::sigmoid ? grad_score[e] * score[e] * (1 - score[e])
-                                                            : score[e] * (grad_score[e] - mean);
-    }
+    route_back_row(s, z.data() + r * n, data<int32_t>(g.call.out[0]) + r * k, up.data() + r * k, n, score.data(),
+                   grad_score.data(), grad.data() + r * n);
   }
   add_doubles(g.grad_in[0], grad);
+}
+
+void backward_kernel(Ctx& ctx, const GradCall& g) {
+  if (!g.grad_in[0].buffer) return;
+  const auto s = g.call.attrs.as<RouterSpec>();
+  const Tensor& z = g.call.in[0];
+  const int64_t n = z.last(), k = s.experts_per_row;
+  const Arena::Mark mark = ctx.arena.mark();
+  auto* scratch = reinterpret_cast<float*>(ctx.arena.scratch(static_cast<size_t>(2 * n * 4 * ctx.pool.threads())));
+  ctx.pool.parallel_for(z.rows(), 4, [&](int64_t begin, int64_t end, int thread) {
+    float* own = scratch + 2 * n * thread;
+    for (int64_t r = begin; r < end; ++r) {
+      route_back_row(s, data<float>(z) + r * z.stride[0], data<int32_t>(g.call.out[0]) + r * k,
+                     data<float>(g.grad_out[1]) + r * k, n, own, own + n, data<float>(g.grad_in[0]) + r * n);
+    }
+  });
+  ctx.arena.rewind(mark);
 }
 
 std::vector<OpCase> cases() {
@@ -188,6 +209,7 @@ std::vector<OpCase> cases() {
 }
 
 constexpr Kernel kKernels[] = {{KernelSet::scalar, run}};
+constexpr GradKernel kBackward[] = {{KernelSet::scalar, backward_kernel}};
 
 std::vector<std::pair<std::string, double>> settings(const Attrs& a) {
   const auto s = a.as<RouterSpec>();
@@ -205,6 +227,7 @@ const Operator k_router = {.name = "router",
                            .infer = infer,
                            .reference = reference,
                            .backward = backward,
+                           .backward_kernels = kBackward,
                            .settings = settings,
                            .kernels = kKernels,
                            .cases = cases};

@@ -1,4 +1,5 @@
 // Elements [first, first + count) of the last axis: a view.
+#include "tensor/gradients.h"
 #include "tensor/ops/common.h"
 
 namespace landfall {
@@ -29,14 +30,24 @@ void infer(const Ctx&, OpCall& c) {
 
 void reference(Ctx&, OpCall&) {}
 
-void backward(Ctx&, const GradCall& g) {
-  if (!g.grad_in[0].buffer) return;
+// The part of the input's gradient that the output's goes to.
+Tensor part_of(const GradCall& g) {
   const auto s = g.call.attrs.as<Settings>();
   Tensor part = g.grad_in[0];
   part.shape[part.rank - 1] = s.count;
   part.offset += s.first * size_of(part.type);
-  add_doubles(part, load_doubles(g.grad_out[0]));
+  return part;
 }
+
+void backward(Ctx&, const GradCall& g) {
+  if (g.grad_in[0].buffer) add_doubles(part_of(g), load_doubles(g.grad_out[0]));
+}
+
+void backward_kernel(Ctx& ctx, const GradCall& g) {
+  if (g.grad_in[0].buffer) add_tensor(ctx, part_of(g), g.grad_out[0]);
+}
+
+constexpr GradKernel kBackward[] = {{KernelSet::scalar, backward_kernel}};
 
 std::vector<OpCase> cases() {
   return {{.name = "middle of each head", .runs = one_run(3), .run = [](Ctx& ctx, OpInputs& in) -> std::vector<Tensor> {
@@ -56,6 +67,7 @@ const Operator k_slice = {.name = "slice",
                           .infer = infer,
                           .reference = reference,
                           .backward = backward,
+                          .backward_kernels = kBackward,
                           .settings = settings,
                           .cases = cases};
 

@@ -53,6 +53,7 @@ std::vector<OpCase> cases() {
 }
 
 constexpr Kernel kKernels[] = {LANDFALL_KERNELS(softmax_kernel)};
+constexpr GradKernel kBackward[] = {LANDFALL_KERNELS(softmax_backward)};
 
 }  // namespace
 
@@ -60,6 +61,7 @@ const Operator k_softmax = {.name = "softmax",
                             .infer = infer,
                             .reference = reference,
                             .backward = backward,
+                            .backward_kernels = kBackward,
                             .cost = cost,
                             .kernels = kKernels,
                             .cases = cases};

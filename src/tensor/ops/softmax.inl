@@ -21,3 +21,20 @@ void softmax_kernel(Ctx& ctx, OpCall& c) {
     }
   });
 }
+
+void softmax_backward(Ctx& ctx, const GradCall& g) {
+  if (!g.grad_in[0].buffer) return;
+  const int64_t n = g.call.in[0].last(), rows = g.call.in[0].elements() / n;
+  ctx.pool.parallel_for(rows, 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t r = begin; r < end; ++r) {
+      const float *y = data<float>(g.call.out[0]) + r * n, *up = data<float>(g.grad_out[0]) + r * n;
+      float* grad = data<float>(g.grad_in[0]) + r * n;
+      const F32 mean = set_f32(dot_f32(up, y, n));
+      for (int64_t i = 0; i < n; i += 16) {
+        const int left = static_cast<int>(n - i < 16 ? n - i : 16);
+        const F32 d = sub(load_partial(up + i, left), mean);
+        store_partial(grad + i, fma(load_partial(y + i, left), d, load_partial(grad + i, left)), left);
+      }
+    }
+  });
+}

@@ -55,6 +55,7 @@ std::vector<OpCase> cases() {
 }
 
 constexpr Kernel kKernels[] = {LANDFALL_KERNELS(swiglu_kernel)};
+constexpr GradKernel kBackward[] = {LANDFALL_KERNELS(swiglu_backward)};
 
 }  // namespace
 
@@ -62,6 +63,7 @@ const Operator k_swiglu = {.name = "swiglu",
                            .infer = infer,
                            .reference = reference,
                            .backward = backward,
+                           .backward_kernels = kBackward,
                            .cost = cost,
                            .kernels = kKernels,
                            .cases = cases};
