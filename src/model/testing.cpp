@@ -8,9 +8,18 @@
 #include <numeric>
 
 #include "base/env.h"
+#include "model/tokenizer/byte_level.h"
 #include "tensor/access.h"
 
 namespace landfall {
+namespace {
+
+std::string utf8(char32_t c) {
+  if (c < 0x80) return std::string(1, static_cast<char>(c));
+  return {static_cast<char>(0xc0 | (c >> 6)), static_cast<char>(0x80 | (c & 63))};
+}
+
+}  // namespace
 std::string golden_tensor_bytes(const Json& tensor, uint64_t seed) {
   constexpr uint64_t kStep = 0x9E3779B97F4A7C15ull;
   uint64_t s = 0xCBF29CE484222325ull;
@@ -196,6 +205,39 @@ double largest_difference(const std::vector<float>& a, const std::vector<float>&
     worst = std::max(worst, difference / most);
   }
   return worst;
+}
+
+std::string write_text_model(const std::string& variant, int64_t more_seed, const char* end) {
+  Golden golden = read_golden(variant);
+  golden.info.set("seed", golden.info["seed"].integer() + more_seed);
+  constexpr int kVocab = 258;
+  golden.config.set("vocab_size", kVocab).set("max_position_embeddings", 512);
+  Json tensors{Json::Array{}};
+  for (Json tensor : golden.info["tensors"].array()) {
+    if (tensor["name"].string() == "model.embed_tokens.weight" || tensor["name"].string() == "lm_head.weight") {
+      tensor.set("shape", Json(Json::Array{Json(kVocab), tensor["shape"].array()[1]}));
+    }
+    tensors.push(std::move(tensor));
+  }
+  golden.info.set("tensors", std::move(tensors));
+  const std::string folder = write_golden_model(golden, Json());
+  Json vocab{Json::Object{}}, added{Json::Array{}};
+  for (int byte = 0; byte < 256; ++byte) vocab.set(utf8(byte_level_character(static_cast<unsigned char>(byte))), byte);
+  int id = 256;
+  for (const char* special : {"<|start|>", end}) {
+    Json token;
+    added.push(token.set("id", id++).set("content", special).set("special", true));
+  }
+  Json model, pre, tokenizer, config;
+  model.set("type", "BPE").set("vocab", std::move(vocab)).set("merges", Json(Json::Array{}));
+  pre.set("type", "ByteLevel").set("add_prefix_space", false).set("use_regex", true);
+  tokenizer.set("added_tokens", std::move(added)).set("pre_tokenizer", std::move(pre)).set("model", std::move(model));
+  config.set("eos_token", end);
+  config.set("chat_template",
+             "{% for m in messages %}<|start|>{{ m.role }}:{{ m.content }}<|end|>{% endfor %}<|start|>assistant:");
+  EXPECT_TRUE(write_file(Env::real(), folder + "/tokenizer.json", tokenizer.dump()).ok());
+  EXPECT_TRUE(write_file(Env::real(), folder + "/tokenizer_config.json", config.dump()).ok());
+  return folder;
 }
 
 }  // namespace landfall

@@ -41,6 +41,10 @@ std::string golden_tensor_bytes(const Json& tensor, uint64_t seed);
 // `how`: an entry of golden.json's features, or null for the model as it is. Returns the folder.
 std::string write_golden_model(const Golden& golden, const Json& how);
 
+// A golden model made wider: 256 byte tokens and two special ones, with a tokenizer and a chat template. Another seed
+// is another model. Returns the folder.
+std::string write_text_model(const std::string& variant, int64_t more_seed = 0, const char* end = "<|end|>");
+
 struct LoadedModel {
   ModelSource source;
   Model model;

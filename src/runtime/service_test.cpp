@@ -9,49 +9,9 @@
 #include <mutex>
 
 #include "model/testing.h"
-#include "model/tokenizer/byte_level.h"
 
 namespace landfall {
 namespace {
-
-std::string utf8(char32_t c) {
-  if (c < 0x80) return std::string(1, static_cast<char>(c));
-  return {static_cast<char>(0xc0 | (c >> 6)), static_cast<char>(0x80 | (c & 63))};
-}
-
-// A golden model made wider: 256 byte tokens and two special ones. Another seed is another model.
-std::string write_text_model(const std::string& variant, int64_t more_seed = 0, const char* end = "<|end|>") {
-  Golden golden = read_golden(variant);
-  golden.info.set("seed", golden.info["seed"].integer() + more_seed);
-  constexpr int kVocab = 258;
-  golden.config.set("vocab_size", kVocab).set("max_position_embeddings", 512);
-  Json tensors{Json::Array{}};
-  for (Json tensor : golden.info["tensors"].array()) {
-    if (tensor["name"].string() == "model.embed_tokens.weight" || tensor["name"].string() == "lm_head.weight") {
-      tensor.set("shape", Json(Json::Array{Json(kVocab), tensor["shape"].array()[1]}));
-    }
-    tensors.push(std::move(tensor));
-  }
-  golden.info.set("tensors", std::move(tensors));
-  const std::string folder = write_golden_model(golden, Json());
-  Json vocab{Json::Object{}}, added{Json::Array{}};
-  for (int byte = 0; byte < 256; ++byte) vocab.set(utf8(byte_level_character(static_cast<unsigned char>(byte))), byte);
-  int id = 256;
-  for (const char* special : {"<|start|>", end}) {
-    Json token;
-    added.push(token.set("id", id++).set("content", special).set("special", true));
-  }
-  Json model, pre, tokenizer, config;
-  model.set("type", "BPE").set("vocab", std::move(vocab)).set("merges", Json(Json::Array{}));
-  pre.set("type", "ByteLevel").set("add_prefix_space", false).set("use_regex", true);
-  tokenizer.set("added_tokens", std::move(added)).set("pre_tokenizer", std::move(pre)).set("model", std::move(model));
-  config.set("eos_token", end);
-  config.set("chat_template",
-             "{% for m in messages %}<|start|>{{ m.role }}:{{ m.content }}<|end|>{% endfor %}<|start|>assistant:");
-  EXPECT_TRUE(write_file(Env::real(), folder + "/tokenizer.json", tokenizer.dump()).ok());
-  EXPECT_TRUE(write_file(Env::real(), folder + "/tokenizer_config.json", config.dump()).ok());
-  return folder;
-}
 
 struct Answer {
   std::string reasoning, content;

@@ -23,9 +23,9 @@ struct Schedule {
   // step: from 0.
   double at(int64_t step) const {
     if (step < warm_up) return peak * static_cast<double>(step + 1) / static_cast<double>(warm_up);
-    const int64_t begin = shape == Shape::wsd
-                              ? std::max(warm_up, steps - std::llround(decay_share * static_cast<double>(steps)))
-                              : warm_up;
+    const int64_t begin =
+        shape == Shape::wsd ? std::max<int64_t>(warm_up, steps - std::llround(decay_share * static_cast<double>(steps)))
+                            : warm_up;
     if (step < begin) return peak;
     const double done =
         std::min(1.0, static_cast<double>(step - begin) / static_cast<double>(std::max<int64_t>(1, steps - begin)));

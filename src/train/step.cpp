@@ -215,6 +215,32 @@ Step::Step(const Model& model, const Trainable& trainable, ThreadPool& pool, Ker
 
 double Step::add_gradients(const TrainingRows& rows, double divisor) { return Pass(*this, rows).gradients(divisor); }
 
+int64_t Step::activation_bytes(const TrainingRows& rows) const {
+  CountReader count;
+  Arena arena;
+  const Batch batch{rows.tokens, rows.positions, rows.runs, {}, {}};
+  Ctx ctx = make_ctx(count, {kernels_, true}, pool_, arena, batch, nullptr);
+  ctx.overlay = &trainable_.overlay();
+  const Architecture& a = model_.architecture();
+  const Tensor state = a.embed(ctx, model_);
+  const auto before = static_cast<int64_t>(count.activation_bytes());
+  a.layer(ctx, model_, model_.config().layers - 1, state);  // where only some layers have experts, the last does
+  // An output and its gradient each.
+  const int64_t layer = 2 * (static_cast<int64_t>(count.activation_bytes()) - before);
+  const int64_t bytes = state.elements() * size_of(state.type), layers = model_.config().layers;
+  const int64_t root = std::llround(std::sqrt(static_cast<double>(layers)));
+  const int64_t logits = 3 * static_cast<int64_t>(kHeadRows) * model_.config().vocab * 4;
+  switch (recompute_) {
+    case Recompute::none:
+      return layers * layer + 6 * bytes + logits;
+    case Recompute::layer:
+      return layer + (layers + 6) * bytes + logits;
+    case Recompute::two_level:
+      return layer + (2 * root + 6) * bytes + logits;
+  }
+  return 0;
+}
+
 double Step::loss(const TrainingRows& rows) { return Pass(*this, rows).loss(); }
 
 }  // namespace landfall

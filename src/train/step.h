@@ -36,6 +36,9 @@ class Step {
   // Sum of losses alone.
   double loss(const TrainingRows& rows);
 
+  // The most that add_gradients() keeps at once, without scratch; nothing is computed.
+  int64_t activation_bytes(const TrainingRows& rows) const;
+
   // Of a parameter's `seen` weight: [experts, out, in] f32; without memory where nothing has reached it.
   Tensor gradient(const Parameter& parameter) const { return tape_.weight_gradient(parameter.seen.id); }
   void zero_gradients() { tape_.zero_gradients(); }

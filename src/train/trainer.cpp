@@ -1,0 +1,264 @@
+#include "train/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "base/digest.h"
+#include "tensor/access.h"
+
+namespace landfall {
+namespace {
+
+// How much a loss moves the average of the recent ones, and after how many steps that average means something.
+constexpr double kRecent = 0.05;
+constexpr int64_t kSettled = 20;
+constexpr size_t kMostLeftOut = 64;  // batches; more are no accident
+constexpr size_t kSample = 64 << 10;
+
+std::span<const std::byte> bytes_of(const std::vector<float>& numbers) { return std::as_bytes(std::span(numbers)); }
+
+// Names, shapes, types and some bytes of every weight: another model has another digest.
+std::string digest_of(const Model& model) {
+  Digest digest;
+  for (const Weight& w : model.weights()) {
+    digest.update(w.name + " " + std::string(w.format->name) + " " + std::to_string(w.experts) + " " +
+                  std::to_string(w.out) + " " + std::to_string(w.in) + "\n");
+    digest.update(std::span<const std::byte>(w.buffer->host() + w.offset,
+                                             std::min(kSample, static_cast<size_t>(weight_bytes(w)))));
+  }
+  return digest.hex();
+}
+
+std::vector<Run> runs_of(const PackedBatch& batch) {
+  std::vector<Run> out;
+  for (const PackedRun& r : batch.runs) out.push_back({r.first, r.count, 0, static_cast<int32_t>(out.size()), true});
+  return out;
+}
+
+std::string_view name(Schedule::Shape shape) {
+  constexpr std::string_view kNames[] = {"cosine", "linear", "wsd"};
+  return kNames[static_cast<size_t>(shape)];
+}
+
+Json to_json(const Cursor& c) {
+  Json out;
+  out.set("epoch", c.epoch).set("position", c.position).set("replay_epoch", c.replay_epoch);
+  return out.set("replay_position", c.replay_position).set("tokens", c.tokens).set("replayed", c.replayed);
+}
+
+Cursor cursor_of(const Json& j) {
+  auto number = [&](std::string_view key) { return static_cast<uint64_t>(std::max<int64_t>(0, j[key].integer())); };
+  return {number("epoch"),           number("position"), number("replay_epoch"),
+          number("replay_position"), number("tokens"),   number("replayed")};
+}
+
+}  // namespace
+
+Trainer::Trainer(Env& env, const Model& model, Trainable& trainable, const Packing& packing, const Packing* validation,
+                 ThreadPool& pool, TrainerOptions options)
+    : env_(env),
+      model_(model),
+      trainable_(trainable),
+      packing_(packing),
+      validation_(validation),
+      pool_(pool),
+      options_(std::move(options)),
+      step_(model, trainable, pool, options_.kernels, options_.recompute),
+      optimizer_(options_.optimizer, trainable.parameters()),
+      checkpoints_(env, options_.folder, options_.keep) {}
+
+// All that the numbers depend on.
+Json Trainer::identity() const {
+  const Schedule& s = options_.schedule;
+  const AdamWOptions& o = options_.optimizer;
+  Json out = options_.identity;
+  out.set("model", digest_of(model_)).set("data", packing_.identity()).set("parameters", trainable_.elements());
+  out.set("steps", s.steps).set("warm-up", s.warm_up).set("schedule", name(s.shape)).set("learning rate", s.peak);
+  out.set("floor", s.floor_share).set("decay part", s.decay_share).set("batches of a step", options_.accumulate);
+  out.set("beta1", o.beta1).set("beta2", o.beta2).set("epsilon", o.epsilon).set("weight decay", o.weight_decay);
+  out.set("clip", o.clip).set("spike", options_.spike);
+  return out.set("threads", pool_.threads()).set("kernels", landfall::name(options_.kernels));
+}
+
+Result<int64_t> Trainer::open(const TrainerHooks& hooks) {
+  std::vector<std::string> notes;
+  auto newest = checkpoints_.newest(notes);
+  for (const std::string& note : notes) hooks.on_note(note);
+  LANDFALL_TRY(newest.status());
+  if (!*newest) {
+    LANDFALL_TRY(save());
+    return done_;
+  }
+  const Json now = identity(), before = (*newest)->state["identity"];
+  for (const auto& [key, value] : now.object()) {
+    if (before[key] == value) continue;
+    return Status(Code::failed_precondition, "the run in '" + options_.folder + "' has another " + key + ": " +
+                                                 before[key].dump() + ", now it is " + value.dump() +
+                                                 "; give the same again to continue it, or another folder");
+  }
+  LANDFALL_TRY(restore(**newest));
+  return done_;
+}
+
+Status Trainer::save() {
+  Json state, left_out{Json::Array{}};
+  for (uint64_t batch : left_out_) left_out.push(batch);
+  state.set("identity", identity()).set("step", done_).set("cursor", to_json(cursor_)).set("batches", batches_);
+  state.set("left_out", std::move(left_out)).set("average", average_);
+  CheckpointPart values{"values.bin", {}}, first{"first_moments.bin", {}}, second{"second_moments.bin", {}};
+  const auto parameters = trainable_.parameters();
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    values.pieces.push_back(bytes_of(parameters[i].value));
+    first.pieces.push_back(bytes_of(optimizer_.moments()[i].first));
+    second.pieces.push_back(bytes_of(optimizer_.moments()[i].second));
+  }
+  const CheckpointPart parts[] = {std::move(values), std::move(first), std::move(second)};
+  LANDFALL_TRY(checkpoints_.save(done_, state, parts));
+  saved_ = done_;
+  return {};
+}
+
+Status Trainer::restore(const Checkpoint& c) {
+  const size_t bytes = static_cast<size_t>(trainable_.elements()) * 4;
+  for (const char* part : {"values.bin", "first_moments.bin", "second_moments.bin"}) {
+    const auto found = c.parts.find(part);
+    if (found == c.parts.end() || found->second->bytes().size() != bytes) {
+      return Status(Code::data_loss, "checkpoint '" + c.folder + "' has no '" + part + "' of " + std::to_string(bytes) +
+                                         " bytes; it is of another model");
+    }
+    const std::byte* from = found->second->bytes().data();
+    for (size_t i = 0; i < trainable_.parameters().size(); ++i) {
+      std::vector<float>& to = part[0] == 'v'   ? trainable_.parameters()[i].value
+                               : part[0] == 'f' ? optimizer_.moments()[i].first
+                                                : optimizer_.moments()[i].second;
+      std::memcpy(to.data(), from, to.size() * 4);
+      from += to.size() * 4;
+    }
+  }
+  trainable_.publish(pool_);
+  done_ = saved_ = c.step;
+  cursor_ = cursor_of(c.state["cursor"]);
+  batches_ = static_cast<uint64_t>(c.state["batches"].integer());
+  average_ = c.state["average"].number();
+  for (const Json& batch : c.state["left_out"].array()) left_out_.insert(static_cast<uint64_t>(batch.integer()));
+  return {};
+}
+
+Result<PackedBatch> Trainer::next_batch() {
+  for (;;) {
+    LANDFALL_ASSIGN(PackedBatch batch, packing_.next(cursor_));
+    if (!left_out_.contains(batches_++)) return batch;
+  }
+}
+
+Result<Trainer::Attempt> Trainer::attempt() {
+  Attempt out;
+  out.first_batch = batches_;
+  std::vector<PackedBatch> batches;
+  int64_t learned = 0;
+  for (int64_t i = 0; i < options_.accumulate; ++i) {
+    LANDFALL_ASSIGN(PackedBatch batch, next_batch());
+    learned += batch.learned;
+    out.report.tokens += static_cast<int64_t>(batch.tokens.size());
+    batches.push_back(std::move(batch));
+  }
+  out.last_batch = batches_;
+  const double divisor = static_cast<double>(std::max<int64_t>(1, learned));
+  step_.zero_gradients();
+  double sum = 0;
+  for (const PackedBatch& batch : batches) {
+    const std::vector<Run> runs = runs_of(batch);
+    sum += step_.add_gradients({batch.tokens, batch.positions, batch.targets, runs}, divisor);
+  }
+  std::vector<Tensor> gradients;
+  for (const Parameter& p : trainable_.parameters()) gradients.push_back(step_.gradient(p));
+  StepReport& r = out.report;
+  r.loss = sum / divisor;
+  r.norm = AdamW::norm(trainable_.parameters(), gradients, pool_);
+  r.learning_rate = options_.schedule.at(done_);
+  r.epoch = cursor_.epoch;
+  r.steps = options_.schedule.steps;
+  r.step = done_ + 1;
+  const bool spike = done_ >= kSettled && r.loss > options_.spike * average_;
+  if (!std::isfinite(r.loss) || !std::isfinite(r.norm) || spike) return out;
+  optimizer_.update(trainable_.parameters(), gradients, r.norm, r.learning_rate, done_, pool_);
+  trainable_.publish(pool_);
+  average_ = done_ == 0 ? r.loss : average_ + kRecent * (r.loss - average_);
+  ++done_;
+  return out;
+}
+
+Status Trainer::go_back(const Attempt& bad, const TrainerHooks& hooks) {
+  const int64_t step = done_ + 1;
+  std::set<uint64_t> left_out = left_out_;
+  for (uint64_t batch = bad.first_batch; batch < bad.last_batch; ++batch) left_out.insert(batch);
+  if (left_out.size() > kMostLeftOut) {
+    return Status(Code::failed_precondition,
+                  "step " + std::to_string(step) + " has a loss of " + std::to_string(bad.report.loss) + " and " +
+                      std::to_string(left_out_.size()) +
+                      " batches have been left out before it; the run diverges: lower --learning-rate, and start again "
+                      "in another folder");
+  }
+  std::vector<std::string> notes;
+  LANDFALL_ASSIGN(const auto newest, checkpoints_.newest(notes));
+  LANDFALL_CHECK(newest.has_value(), "open() has saved one");
+  LANDFALL_TRY(restore(*newest));
+  left_out_ = std::move(left_out);
+  char text[160];
+  std::snprintf(text, sizeof text, "step %lld has a loss of %g (recent ones: %.3f) and a gradient of norm %g",
+                static_cast<long long>(step), bad.report.loss, average_, bad.report.norm);
+  hooks.on_note(std::string(text) + ": back to step " + std::to_string(done_) + ", without its data");
+  return {};
+}
+
+Status Trainer::run(const TrainerHooks& hooks) {
+  while (done_ < options_.schedule.steps) {
+    if (hooks.stop && hooks.stop()) {
+      if (saved_ != done_) LANDFALL_TRY(save());
+      return Status(Code::cancelled, "stopped at step " + std::to_string(done_) + " of " +
+                                         std::to_string(options_.schedule.steps) +
+                                         "; the same command continues there");
+    }
+    const int64_t before = done_;
+    LANDFALL_ASSIGN(const Attempt attempt, this->attempt());
+    if (done_ == before) {
+      LANDFALL_TRY(go_back(attempt, hooks));
+      continue;
+    }
+    hooks.on_step(attempt.report);
+    const bool last = done_ == options_.schedule.steps;
+    if (validation_ && (last || done_ % options_.validate_every == 0)) {
+      LANDFALL_ASSIGN(const double loss, validation_loss());
+      hooks.on_validation(done_, loss);
+    }
+    if (last || done_ % options_.save_every == 0) LANDFALL_TRY(save());
+  }
+  return {};
+}
+
+Result<int64_t> Trainer::memory_bytes() const {
+  Cursor cursor;
+  LANDFALL_ASSIGN(const PackedBatch batch, packing_.next(cursor));
+  const std::vector<Run> runs = runs_of(batch);
+  // value, what steps see, gradient, and two moments
+  return trainable_.elements() * 20 + step_.activation_bytes({batch.tokens, batch.positions, batch.targets, runs});
+}
+
+Result<double> Trainer::validation_loss() {
+  LANDFALL_CHECK(validation_ != nullptr);
+  constexpr uint64_t kMostBatches = 32;
+  Cursor cursor;
+  double sum = 0;
+  int64_t learned = 0;
+  const uint64_t count = std::min(kMostBatches, validation_->batches(1));
+  for (uint64_t i = 0; i < count; ++i) {
+    LANDFALL_ASSIGN(const PackedBatch batch, validation_->next(cursor));
+    const std::vector<Run> runs = runs_of(batch);
+    sum += step_.loss({batch.tokens, batch.positions, batch.targets, runs});
+    learned += batch.learned;
+  }
+  return sum / static_cast<double>(std::max<int64_t>(1, learned));
+}
+
+}  // namespace landfall

@@ -1,0 +1,187 @@
+// Whole runs on tiny models that know bytes: they learn, they continue bit for bit, and they find back from steps that
+// went wrong.
+#include "train/trainer.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <optional>
+
+#include "data/testing.h"
+#include "model/testing.h"
+
+namespace landfall {
+namespace {
+
+std::string sentences() {
+  std::string out;
+  for (int i = 0; i < 40; ++i) out += "{\"text\": \"the harbour light number " + std::to_string(i % 7) + " is lit\"}\n";
+  return out;
+}
+
+class TrainerTest : public testing::Test {
+ protected:
+  explicit TrainerTest(const std::string& variant = "llama_tied") {
+    const std::string path = write_text_model(variant);
+    loaded_.emplace(load_for_test(path));
+    auto source = ModelSource::open(Env::real(), path);
+    EXPECT_TRUE(source.ok());
+    encoder_.emplace(make_encoder(std::move(*source->tokenizer)));
+    learn_from(sentences());
+    hooks_.on_step = [this](const StepReport& r) {
+      losses_.push_back(r.loss);
+      if (on_step_) on_step_(r);
+    };
+    hooks_.on_validation = [](int64_t, double) {};
+    hooks_.on_note = [this](const std::string& note) { notes_.push_back(note); };
+    options_ = {.schedule = {.peak = 3e-3, .warm_up = 2, .steps = 12},
+                .kernels = available_kernel_sets().back(),
+                .folder = join_path(temporary_.path, "run"),
+                .keep = 2,
+                .save_every = 4};
+  }
+
+  void learn_from(const std::string& rows) {
+    auto data = TokenDataset::open(Env::real(), write_example_file(temporary_path("s.jsonl"), rows), *encoder_,
+                                   {.context = 64});
+    ASSERT_TRUE(data.ok()) << data.status().message();
+    data_.emplace(std::move(*data));
+    auto packing = Packing::create(*data_, {.sequences = 3, .seed = 7});
+    ASSERT_TRUE(packing.ok());
+    packing_.emplace(std::move(*packing));
+  }
+
+  // One process's share of a run: opens the folder and goes on. The values at its end.
+  std::vector<std::vector<float>> share(Status* ended = nullptr, bool low_rank = false, int threads = 2) {
+    ThreadPool pool(threads);
+    auto trainable = low_rank ? Trainable::lora(loaded_->model, {.rank = 4, .targets = {}}, pool)
+                              : Trainable::full(loaded_->model, pool);
+    EXPECT_TRUE(trainable.ok());
+    Trainer trainer(Env::real(), loaded_->model, *trainable, *packing_, &*packing_, pool, options_);
+    const auto begun = trainer.open(hooks_);
+    if (!begun.ok()) {
+      *ended = begun.status();
+      return {};
+    }
+    begun_ = *begun;
+    const Status status = trainer.run(hooks_);
+    if (ended) {
+      *ended = status;
+    } else {
+      EXPECT_TRUE(status.ok()) << status.message();
+    }
+    std::vector<std::vector<float>> out;
+    for (const Parameter& p : trainable->parameters()) out.push_back(p.value);
+    return out;
+  }
+
+  TemporaryFolder temporary_;
+  std::optional<LoadedModel> loaded_;
+  std::optional<ExampleEncoder> encoder_;
+  std::optional<TokenDataset> data_;
+  std::optional<Packing> packing_;
+  TrainerOptions options_;
+  TrainerHooks hooks_;
+  std::function<void(const StepReport&)> on_step_;
+  std::vector<double> losses_;
+  std::vector<std::string> notes_;
+  int64_t begun_ = -1;
+};
+
+class DeepseekTrainerTest : public TrainerTest {
+ protected:
+  DeepseekTrainerTest() : TrainerTest("deepseek_v3") {}
+};
+
+TEST_F(TrainerTest, LearnsWhatItReads) {
+  options_.schedule.steps = 60;
+  share();
+  ASSERT_EQ(losses_.size(), 60u);
+  EXPECT_GT(losses_.front(), std::log(258.0) - 0.5);
+  EXPECT_LT(losses_.back(), 0.5 * losses_.front());
+}
+
+TEST_F(DeepseekTrainerTest, LearnsWhatItReads) {
+  options_.schedule.steps = 60;
+  share();
+  EXPECT_LT(losses_.back(), 0.5 * losses_.front());
+}
+
+TEST_F(TrainerTest, LowRankAdditionsLearn) {
+  options_.schedule.steps = 60;
+  options_.schedule.peak = 2e-2;
+  share(nullptr, true);
+  EXPECT_LT(losses_.back(), 0.8 * losses_.front());
+}
+
+TEST_F(TrainerTest, AStoppedRunEndsAsAnUnbrokenOne) {
+  for (bool low_rank : {false, true}) {
+    const std::string base = join_path(temporary_.path, low_rank ? "lora" : "full");
+    options_.folder = base;
+    losses_.clear();
+    const auto unbroken = share(nullptr, low_rank);
+    const std::vector<double> losses = losses_;
+    options_.folder = base + "_stopped";
+    losses_.clear();
+    for (size_t stop_at : {3, 4, 9}) {  // steps in all; not only where a checkpoint is due
+      hooks_.stop = [&] { return losses_.size() >= stop_at; };
+      Status ended;
+      share(&ended, low_rank);
+      EXPECT_EQ(ended.code(), Code::cancelled);
+    }
+    hooks_.stop = nullptr;
+    EXPECT_EQ(share(nullptr, low_rank), unbroken);
+    EXPECT_EQ(begun_, 9);
+    EXPECT_EQ(losses_, losses);
+  }
+}
+
+TEST_F(TrainerTest, AnotherRunIsRefusedNamingWhatDiffers) {
+  share();
+  options_.schedule.peak = 1e-3;
+  Status ended;
+  share(&ended);
+  EXPECT_EQ(ended.code(), Code::failed_precondition);
+  EXPECT_NE(ended.message().find("learning rate"), std::string::npos) << ended.message();
+  options_.schedule.peak = 3e-3;
+  share(&ended, false, 1);
+  EXPECT_NE(ended.message().find("threads"), std::string::npos) << ended.message();
+}
+
+TEST_F(TrainerTest, AStepFarAboveTheOthersIsLeftOutAndTheRunGoesOn) {
+  learn_from(sentences() + "{\"text\": \"" + std::string(60, 'Q') + "\"}\n");
+  options_.schedule = {.peak = 3e-3, .steps = 80};
+  options_.spike = 2;
+  share();
+  ASSERT_FALSE(notes_.empty());
+  EXPECT_NE(notes_[0].find("without its data"), std::string::npos) << notes_[0];
+  // Steps between the last checkpoint and that one are done twice, and give the same again.
+  EXPECT_GE(losses_.size(), 80u);
+  for (double loss : losses_) EXPECT_LT(loss, 6);
+}
+
+TEST_F(TrainerTest, ARunThatDivergesEndsWithAnError) {
+  options_.schedule = {.peak = 1e6, .steps = 400};
+  options_.optimizer.clip = 0;
+  Status ended;
+  share(&ended);
+  EXPECT_EQ(ended.code(), Code::failed_precondition);
+  EXPECT_NE(ended.message().find("learning-rate"), std::string::npos) << ended.message();
+}
+
+TEST(Schedule, RisesHoldsAndFalls) {
+  const Schedule cosine{.peak = 1, .floor_share = 0.1, .warm_up = 4, .steps = 104};
+  EXPECT_DOUBLE_EQ(cosine.at(0), 0.25);
+  EXPECT_DOUBLE_EQ(cosine.at(3), 1);
+  EXPECT_DOUBLE_EQ(cosine.at(4), 1);
+  EXPECT_NEAR(cosine.at(54), 0.55, 1e-12);
+  EXPECT_NEAR(cosine.at(104), 0.1, 1e-12);
+  const Schedule linear{.shape = Schedule::Shape::linear, .peak = 1, .floor_share = 0, .steps = 100};
+  EXPECT_DOUBLE_EQ(linear.at(25), 0.75);
+  const Schedule wsd{.shape = Schedule::Shape::wsd, .peak = 2, .floor_share = 0, .warm_up = 10, .steps = 100};
+  EXPECT_DOUBLE_EQ(wsd.at(79), 2);
+  EXPECT_DOUBLE_EQ(wsd.at(90), 1);
+}
+
+}  // namespace
+}  // namespace landfall
