@@ -10,9 +10,7 @@
 namespace landfall {
 namespace {
 
-// How much a loss moves the average of the recent ones, and after how many steps that average means something.
-constexpr double kRecent = 0.05;
-constexpr int64_t kSettled = 20;
+constexpr size_t kRecent = 21;       // losses that a new one is held against, when there are so many
 constexpr size_t kMostLeftOut = 64;  // batches; more are no accident
 constexpr size_t kSample = 64 << 10;
 
@@ -39,6 +37,13 @@ std::vector<Run> runs_of(const PackedBatch& batch) {
 std::string_view name(Schedule::Shape shape) {
   constexpr std::string_view kNames[] = {"cosine", "linear", "wsd"};
   return kNames[static_cast<size_t>(shape)];
+}
+
+double median(std::vector<double> numbers) {
+  if (numbers.empty()) return 0;
+  const auto middle = numbers.begin() + static_cast<int64_t>(numbers.size() / 2);
+  std::nth_element(numbers.begin(), middle, numbers.end());
+  return *middle;
 }
 
 Json to_json(const Cursor& c) {
@@ -102,10 +107,11 @@ Result<int64_t> Trainer::open(const TrainerHooks& hooks) {
 }
 
 Status Trainer::save() {
-  Json state, left_out{Json::Array{}};
+  Json state, left_out{Json::Array{}}, recent{Json::Array{}};
   for (uint64_t batch : left_out_) left_out.push(batch);
+  for (double loss : recent_) recent.push(loss);
   state.set("identity", identity()).set("step", done_).set("cursor", to_json(cursor_)).set("batches", batches_);
-  state.set("left_out", std::move(left_out)).set("average", average_);
+  state.set("left_out", std::move(left_out)).set("recent", std::move(recent));
   CheckpointPart values{"values.bin", {}}, first{"first_moments.bin", {}}, second{"second_moments.bin", {}};
   const auto parameters = trainable_.parameters();
   for (size_t i = 0; i < parameters.size(); ++i) {
@@ -140,7 +146,8 @@ Status Trainer::restore(const Checkpoint& c) {
   done_ = saved_ = c.step;
   cursor_ = cursor_of(c.state["cursor"]);
   batches_ = static_cast<uint64_t>(c.state["batches"].integer());
-  average_ = c.state["average"].number();
+  recent_.clear();
+  for (const Json& loss : c.state["recent"].array()) recent_.push_back(loss.number());
   for (const Json& batch : c.state["left_out"].array()) left_out_.insert(static_cast<uint64_t>(batch.integer()));
   return {};
 }
@@ -180,11 +187,12 @@ Result<Trainer::Attempt> Trainer::attempt() {
   r.epoch = cursor_.epoch;
   r.steps = options_.schedule.steps;
   r.step = done_ + 1;
-  const bool spike = done_ >= kSettled && r.loss > options_.spike * average_;
+  const bool spike = recent_.size() == kRecent && r.loss > options_.spike * median(recent_);
   if (!std::isfinite(r.loss) || !std::isfinite(r.norm) || spike) return out;
   optimizer_.update(trainable_.parameters(), gradients, r.norm, r.learning_rate, done_, pool_);
   trainable_.publish(pool_);
-  average_ = done_ == 0 ? r.loss : average_ + kRecent * (r.loss - average_);
+  recent_.push_back(r.loss);
+  if (recent_.size() > kRecent) recent_.erase(recent_.begin());
   ++done_;
   return out;
 }
@@ -200,14 +208,14 @@ Status Trainer::go_back(const Attempt& bad, const TrainerHooks& hooks) {
                       " batches have been left out before it; the run diverges: lower --learning-rate, and start again "
                       "in another folder");
   }
+  char text[160];
+  std::snprintf(text, sizeof text, "step %lld has a loss of %g (median of the recent ones %.3f), its gradient a norm of %g",
+                static_cast<long long>(step), bad.report.loss, median(recent_), bad.report.norm);
   std::vector<std::string> notes;
   LANDFALL_ASSIGN(const auto newest, checkpoints_.newest(notes));
   LANDFALL_CHECK(newest.has_value(), "open() has saved one");
   LANDFALL_TRY(restore(*newest));
   left_out_ = std::move(left_out);
-  char text[160];
-  std::snprintf(text, sizeof text, "step %lld has a loss of %g (recent ones: %.3f) and a gradient of norm %g",
-                static_cast<long long>(step), bad.report.loss, average_, bad.report.norm);
   hooks.on_note(std::string(text) + ": back to step " + std::to_string(done_) + ", without its data");
   return {};
 }

@@ -24,7 +24,7 @@ struct TrainerOptions {
   int64_t accumulate = 1;  // batches of a step
   Recompute recompute = Recompute::none;
   KernelSet kernels = KernelSet::scalar;
-  double spike = 3.0;  // a loss this many times the recent ones is none
+  double spike = 3.0;  // a loss this many times the median of the recent ones does not count
 
   std::string folder;  // of checkpoints
   int keep = 3;
@@ -95,7 +95,7 @@ class Trainer {
   Cursor cursor_;         // the next batch
   uint64_t batches_ = 0;  // drawn so far, those left out too
   std::set<uint64_t> left_out_;
-  double average_ = 0;  // of recent losses
+  std::vector<double> recent_;  // losses, the newest last
   int64_t saved_ = -1;  // step of the newest checkpoint
 };
 

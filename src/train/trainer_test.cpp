@@ -149,15 +149,18 @@ TEST_F(TrainerTest, AnotherRunIsRefusedNamingWhatDiffers) {
 }
 
 TEST_F(TrainerTest, AStepFarAboveTheOthersIsLeftOutAndTheRunGoesOn) {
-  learn_from(sentences() + "{\"text\": \"" + std::string(60, 'Q') + "\"}\n");
+  std::string noise;
+  for (uint32_t i = 0, x = 1; i < 60; ++i) noise += static_cast<char>('A' + (x = x * 1664525u + 1013904223u) % 7919 % 50);
+  for (char& c : noise) c = c == '\\' ? '#' : c;
+  learn_from(sentences() + "{\"text\": \"" + noise + "\"}\n");
   options_.schedule = {.peak = 3e-3, .steps = 80};
-  options_.spike = 2;
+  options_.spike = 5;
   share();
   ASSERT_FALSE(notes_.empty());
   EXPECT_NE(notes_[0].find("without its data"), std::string::npos) << notes_[0];
   // Steps between the last checkpoint and that one are done twice, and give the same again.
   EXPECT_GE(losses_.size(), 80u);
-  for (double loss : losses_) EXPECT_LT(loss, 6);
+  for (size_t i = 25; i < losses_.size(); ++i) EXPECT_LT(losses_[i], 3);
 }
 
 TEST_F(TrainerTest, ARunThatDivergesEndsWithAnError) {
