@@ -209,7 +209,8 @@ Status Trainer::go_back(const Attempt& bad, const TrainerHooks& hooks) {
                       "in another folder");
   }
   char text[160];
-  std::snprintf(text, sizeof text, "step %lld has a loss of %g (median of the recent ones %.3f), its gradient a norm of %g",
+  std::snprintf(text, sizeof text,
+                "step %lld has a loss of %g (median of the recent ones %.3f), its gradient a norm of %g",
                 static_cast<long long>(step), bad.report.loss, median(recent_), bad.report.norm);
   std::vector<std::string> notes;
   LANDFALL_ASSIGN(const auto newest, checkpoints_.newest(notes));

@@ -96,7 +96,7 @@ class Trainer {
   uint64_t batches_ = 0;  // drawn so far, those left out too
   std::set<uint64_t> left_out_;
   std::vector<double> recent_;  // losses, the newest last
-  int64_t saved_ = -1;  // step of the newest checkpoint
+  int64_t saved_ = -1;          // step of the newest checkpoint
 };
 
 }  // namespace landfall

@@ -150,7 +150,8 @@ TEST_F(TrainerTest, AnotherRunIsRefusedNamingWhatDiffers) {
 
 TEST_F(TrainerTest, AStepFarAboveTheOthersIsLeftOutAndTheRunGoesOn) {
   std::string noise;
-  for (uint32_t i = 0, x = 1; i < 60; ++i) noise += static_cast<char>('A' + (x = x * 1664525u + 1013904223u) % 7919 % 50);
+  for (uint32_t i = 0, x = 1; i < 60; ++i)
+    noise += static_cast<char>('A' + (x = x * 1664525u + 1013904223u) % 7919 % 50);
   for (char& c : noise) c = c == '\\' ? '#' : c;
   learn_from(sentences() + "{\"text\": \"" + noise + "\"}\n");
   options_.schedule = {.peak = 3e-3, .steps = 80};

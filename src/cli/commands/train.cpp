@@ -1,0 +1,314 @@
+// train: teaches a model from files of examples. The run lives in a folder: its checkpoints, its metrics, what was left
+// out of the data, and at the end the trained model. The same command again continues a run that was interrupted.
+#include <cmath>
+#include <cstdio>
+
+#include "base/topology.h"
+#include "cli/interrupt.h"
+#include "cli/model_loading.h"
+#include "cli/terminal.h"
+#include "data/token_dataset.h"
+#include "lifecycle/store.h"
+#include "model/model.h"
+#include "train/trainer.h"
+
+namespace landfall {
+namespace {
+
+constexpr Flag kFlags[] = {
+    {.name = "MODEL", .help = "a name from 'landfall list', or a path", .required = true},
+    {.name = "DATA",
+     .help = "what to learn from: .txt documents, or .jsonl with text, Alpaca, ShareGPT or OpenAI rows",
+     .required = true},
+    {.name = "out", .help = "the run's folder", .otherwise = "trained"},
+    {.name = "method", .help = "lora (small additions to the linear maps) or full (every weight)", .otherwise = "lora"},
+    {.name = "rank", .kind = Flag::Kind::integer, .help = "of the additions", .otherwise = "8"},
+    {.name = "alpha", .kind = Flag::Kind::number, .help = "their weight is alpha / rank", .otherwise = "16"},
+    {.name = "targets", .help = "the maps they are made to, as in attn_q,attn_v", .otherwise = "all linear maps"},
+    {.name = "epochs", .kind = Flag::Kind::number, .help = "how often the data is read", .otherwise = "1"},
+    {.name = "steps", .kind = Flag::Kind::integer, .help = "updates, instead of epochs"},
+    {.name = "context", .kind = Flag::Kind::integer, .help = "the most tokens of a document", .otherwise = "512"},
+    {.name = "sequences",
+     .kind = Flag::Kind::integer,
+     .help = "contexts of tokens in a batch; documents are packed, and do not see each other",
+     .otherwise = "4"},
+    {.name = "accumulate", .kind = Flag::Kind::integer, .help = "batches for one update", .otherwise = "1"},
+    {.name = "learning-rate",
+     .kind = Flag::Kind::number,
+     .help = "at its peak",
+     .otherwise = "2e-4 for lora, 2e-5 for full"},
+    {.name = "schedule", .help = "cosine, linear, or wsd (constant, then a short fall)", .otherwise = "cosine"},
+    {.name = "warm-up", .kind = Flag::Kind::integer, .help = "steps to the peak", .otherwise = "3 % of all"},
+    {.name = "weight-decay", .kind = Flag::Kind::number, .help = "of matrices", .otherwise = "0.01"},
+    {.name = "replay", .help = "general examples mixed in, against forgetting"},
+    {.name = "replay-share", .kind = Flag::Kind::number, .help = "their share of all tokens", .otherwise = "0.1"},
+    {.name = "validation", .help = "examples that are never learned; their loss is shown"},
+    {.name = "drop-duplicates", .kind = Flag::Kind::toggle, .help = "leave rows out that are almost the same"},
+    {.name = "recompute",
+     .help = "activations computed again instead of kept: none, layer, or two-level (least memory)",
+     .otherwise = "layer"},
+    {.name = "save-every", .kind = Flag::Kind::integer, .help = "steps between checkpoints", .otherwise = "50"},
+    {.name = "keep", .kind = Flag::Kind::integer, .help = "checkpoints that stay", .otherwise = "3"},
+    {.name = "seed", .kind = Flag::Kind::integer, .help = "of data order and additions", .otherwise = "0"},
+    kThreadsFlag,
+};
+
+// A whole number from a flag, within bounds.
+Result<int64_t> integer(const Arguments& a, std::string_view flag, int64_t otherwise, int64_t least, int64_t most) {
+  const int64_t value = a.integer(flag, otherwise);
+  if (value >= least && value <= most) return value;
+  return Status(Code::invalid_argument, "--" + std::string(flag) + " is " + std::to_string(value) + "; " +
+                                            std::to_string(least) + " to " + std::to_string(most) + " is possible");
+}
+
+Result<double> number(const Arguments& a, std::string_view flag, double otherwise, double least, double most) {
+  const double value = a.number(flag, otherwise);
+  if (value >= least && value <= most) return value;
+  char text[128];
+  std::snprintf(text, sizeof text, " is %g; %g to %g is possible", value, least, most);
+  return Status(Code::invalid_argument, "--" + std::string(flag) + text);
+}
+
+template <class Value>
+Result<Value> choice(const Arguments& a, std::string_view flag, std::string_view otherwise,
+                     std::initializer_list<std::pair<std::string_view, Value>> values) {
+  const std::string given = a.text(flag, std::string(otherwise));
+  std::string names;
+  for (const auto& [name, value] : values) {
+    if (name == given) return value;
+    names += (names.empty() ? "" : ", ") + std::string(name);
+  }
+  return Status(Code::invalid_argument,
+                "--" + std::string(flag) + " " + given + " is not possible; give one of: " + names);
+}
+
+Result<TrainerOptions> trainer_options(const Arguments& a, bool lora) {
+  TrainerOptions o;
+  LANDFALL_ASSIGN(o.schedule.peak, number(a, "learning-rate", lora ? 2e-4 : 2e-5, 1e-9, 10));
+  LANDFALL_ASSIGN(o.schedule.shape, choice<Schedule::Shape>(a, "schedule", "cosine",
+                                                            {{"cosine", Schedule::Shape::cosine},
+                                                             {"linear", Schedule::Shape::linear},
+                                                             {"wsd", Schedule::Shape::wsd}}));
+  LANDFALL_ASSIGN(o.optimizer.weight_decay, number(a, "weight-decay", 0.01, 0, 1));
+  LANDFALL_ASSIGN(o.accumulate, integer(a, "accumulate", 1, 1, 4096));
+  LANDFALL_ASSIGN(
+      o.recompute,
+      choice<Recompute>(a, "recompute", "layer",
+                        {{"none", Recompute::none}, {"layer", Recompute::layer}, {"two-level", Recompute::two_level}}));
+  LANDFALL_ASSIGN(o.kernels, chosen_kernel_set());
+  LANDFALL_ASSIGN(o.save_every, integer(a, "save-every", 50, 1, 1'000'000));
+  LANDFALL_ASSIGN(const int64_t keep, integer(a, "keep", 3, 1, 1000));
+  o.keep = static_cast<int>(keep);
+  o.validate_every = o.save_every;
+  o.folder = join_path(a.text("out", "trained"), "checkpoints");
+  return o;
+}
+
+std::vector<std::string> split(const std::string& list) {
+  std::vector<std::string> out;
+  for (size_t at = 0; at <= list.size() && !list.empty();) {
+    const size_t end = std::min(list.find(',', at), list.size());
+    out.push_back(list.substr(at, end - at));
+    at = end + 1;
+  }
+  return out;
+}
+
+Result<TokenDataset> open_data(CommandContext& context, const std::string& path, const ExampleEncoder& encoder,
+                               int64_t length, const std::string& out) {
+  Progress progress(context.env, "reading " + std::string(file_name(path)));
+  TokenDatasetOptions options{.context = length,
+                              .drop_near_duplicates = context.arguments.has("drop-duplicates"),
+                              .cache_folder = join_path(out, "tokens"),
+                              .quarantine = join_path(out, std::string(file_name(path)) + ".refused.jsonl"),
+                              .progress = [&](uint64_t done, uint64_t total) {
+                                progress.update(done, total);
+                                return !stop_requested();
+                              }};
+  return TokenDataset::open(context.env, path, encoder, options);
+}
+
+void describe(const TokenDataset& data, const std::string& path, const std::string& out) {
+  const ShardCounts& c = data.counts();
+  std::fprintf(stderr, "%s: %llu documents of %llu tokens", path.c_str(),
+               static_cast<unsigned long long>(data.documents()), static_cast<unsigned long long>(data.tokens()));
+  if (c.near_duplicates > 0)
+    std::fprintf(stderr, ", %llu almost the same left out", static_cast<unsigned long long>(c.near_duplicates));
+  if (c.bad > 0) {
+    std::fprintf(stderr, ", %llu rows refused: see %s", static_cast<unsigned long long>(c.bad),
+                 join_path(out, std::string(file_name(path)) + ".refused.jsonl").c_str());
+  }
+  std::fprintf(stderr, "\n");
+  for (const BadRow& row : data.report().first_bad)
+    std::fprintf(stderr, "  line %llu: %s\n", static_cast<unsigned long long>(row.line), row.cause.c_str());
+}
+
+// One line at a terminal, redrawn; elsewhere one in ten seconds.
+class Watching {
+ public:
+  Watching(Env& env, const std::string& out)
+      : env_(env), start_(env.seconds()), metrics_path_(join_path(out, "metrics.jsonl")) {}
+
+  Status open() {
+    LANDFALL_ASSIGN(metrics_, env_.open_output(metrics_path_, true));
+    return {};
+  }
+  void step(const StepReport& r) {
+    const double now = env_.seconds();
+    tokens_ += r.tokens;
+    ++steps_;
+    const double rate = static_cast<double>(tokens_) / (now - start_);
+    write(Json()
+              .set("step", r.step)
+              .set("loss", r.loss)
+              .set("gradient_norm", r.norm)
+              .set("learning_rate", r.learning_rate)
+              .set("tokens", r.tokens)
+              .set("epoch", r.epoch)
+              .set("tokens_per_second", rate));
+    if (now - drawn_ < (stderr_is_terminal() ? 0.2 : 10.0) && r.step != r.steps) return;
+    drawn_ = now;
+    const double left = (now - start_) / static_cast<double>(steps_) * static_cast<double>(r.steps - r.step);
+    std::fprintf(stderr, "%sstep %lld of %lld  loss %.4f  gradient %.2f  rate %.2e  %.0f tokens/s  %s left%s",
+                 stderr_is_terminal() ? "\r\033[K" : "", static_cast<long long>(r.step),
+                 static_cast<long long>(r.steps), r.loss, r.norm, r.learning_rate, rate, human_seconds(left).c_str(),
+                 stderr_is_terminal() ? "" : "\n");
+    std::fflush(stderr);
+  }
+  void validation(int64_t step, double loss) {
+    write(Json().set("step", step).set("validation_loss", loss));
+    char text[96];
+    std::snprintf(text, sizeof text, "step %lld: validation loss %.4f (perplexity %.2f)", static_cast<long long>(step),
+                  loss, std::exp(loss));
+    note(text);
+  }
+  void note(const std::string& line) const {
+    std::fprintf(stderr, "%s%s\n", stderr_is_terminal() ? "\r\033[K" : "", line.c_str());
+  }
+  const Status& status() const { return status_; }
+
+ private:
+  void write(const Json& row) {
+    if (status_.ok()) status_ = metrics_->append(row.dump() + "\n");
+  }
+  Env& env_;
+  double start_, drawn_ = -1e9;
+  std::string metrics_path_;
+  std::unique_ptr<OutputFile> metrics_;
+  Status status_;
+  int64_t tokens_ = 0, steps_ = 0;
+};
+
+Status run(CommandContext& context) {
+  const Arguments& a = context.arguments;
+  const std::string out = a.text("out", "trained");
+  LANDFALL_ASSIGN(const bool lora, choice<bool>(a, "method", "lora", {{"lora", true}, {"full", false}}));
+  LANDFALL_ASSIGN(TrainerOptions options, trainer_options(a, lora));
+  LANDFALL_ASSIGN(const int64_t length, integer(a, "context", 512, 2, 1 << 20));
+  LANDFALL_ASSIGN(const int64_t sequences, integer(a, "sequences", 4, 1, 1 << 16));
+  LANDFALL_ASSIGN(const double share, number(a, "replay-share", a.text("replay").empty() ? 0 : 0.1, 0, 0.99));
+  LANDFALL_ASSIGN(const int64_t threads, integer(a, "threads", this_machine().default_threads(), 1, 1024));
+  LANDFALL_ASSIGN(const double epochs, number(a, "epochs", 1, 1e-6, 1e6));
+  const auto seed = static_cast<uint64_t>(a.integer("seed", 0));
+  InterruptGuard interrupt;
+
+  LANDFALL_TRY(context.env.make_directories(out));
+  LANDFALL_ASSIGN(const auto lock, context.env.lock(join_path(out, "lock")));
+  LANDFALL_ASSIGN(const std::string path, resolve_model(context.env, a.text("MODEL")));
+  LANDFALL_ASSIGN(ModelSource source, ModelSource::open(context.env, path));
+  if (!source.tokenizer) return Status(Code::unsupported, source.tokenizer_problem);
+  LANDFALL_ASSIGN(const ExampleEncoder encoder, ExampleEncoder::create(*source.tokenizer));
+  LANDFALL_ASSIGN(Model model, describe_model(source));
+  if (length > model.config().context) {
+    return Status(Code::invalid_argument, "--context is " + std::to_string(length) + ", and the model reads " +
+                                              std::to_string(model.config().context) + " tokens at most");
+  }
+  LANDFALL_ASSIGN(const TokenDataset data, open_data(context, a.text("DATA"), encoder, length, out));
+  describe(data, a.text("DATA"), out);
+  std::optional<TokenDataset> replay, validation;
+  if (!a.text("replay").empty()) {
+    LANDFALL_ASSIGN(replay, open_data(context, a.text("replay"), encoder, length, out));
+    describe(*replay, a.text("replay"), out);
+  }
+  if (!a.text("validation").empty()) {
+    LANDFALL_ASSIGN(validation, open_data(context, a.text("validation"), encoder, length, out));
+    describe(*validation, a.text("validation"), out);
+  }
+  LANDFALL_ASSIGN(const Packing packing, Packing::create(data, {sequences, seed, replay ? &*replay : nullptr, share}));
+  std::optional<Packing> validating;
+  if (validation) {
+    LANDFALL_ASSIGN(validating, Packing::create(*validation, {sequences, 0, nullptr, 0}));
+  }
+
+  const auto batches = static_cast<double>(packing.batches(1));
+  const auto planned = static_cast<int64_t>(std::ceil(batches * epochs / static_cast<double>(options.accumulate)));
+  LANDFALL_ASSIGN(options.schedule.steps, integer(a, "steps", std::max<int64_t>(1, planned), 1, int64_t{1} << 40));
+  LANDFALL_ASSIGN(options.schedule.warm_up,
+                  integer(a, "warm-up", options.schedule.steps * 3 / 100, 0, options.schedule.steps));
+
+  ThreadPool pool(static_cast<int>(threads));
+  {
+    Progress progress(context.env, "loading " + std::string(file_name(path)));
+    LANDFALL_TRY(load_weights(
+        source, pool,
+        [&](uint64_t done, uint64_t total) {
+          progress.update(done, total);
+          return !stop_requested();
+        },
+        model));
+  }
+  LoraOptions lora_options{.targets = split(a.text("targets")), .seed = seed};
+  LANDFALL_ASSIGN(lora_options.rank, integer(a, "rank", 8, 1, 1024));
+  LANDFALL_ASSIGN(lora_options.alpha, number(a, "alpha", 16, 1e-3, 1e5));
+  options.identity.set("method", lora ? "lora" : "full");
+  if (lora) {
+    options.identity.set("rank", lora_options.rank).set("alpha", lora_options.alpha).set("targets", a.text("targets"));
+  }
+  LANDFALL_ASSIGN(Trainable trainable,
+                  lora ? Trainable::lora(model, lora_options, pool) : Trainable::full(model, pool));
+  Trainer trainer(context.env, model, trainable, packing, validating ? &*validating : nullptr, pool, options);
+  LANDFALL_ASSIGN(const int64_t needed, trainer.memory_bytes());
+  const auto available = static_cast<int64_t>(context.env.available_memory());
+  std::fprintf(stderr, "%lld numbers are trained in %lld steps; that takes about %s beside the model\n",
+               static_cast<long long>(trainable.elements()), static_cast<long long>(options.schedule.steps),
+               human_bytes(static_cast<uint64_t>(needed)).c_str());
+  if (needed > available) {
+    return Status(
+        Code::resource_exhausted,
+        "training takes about " + human_bytes(static_cast<uint64_t>(needed)) + ", and " +
+            human_bytes(static_cast<uint64_t>(available)) +
+            " are free; give a smaller --sequences or --context, '--recompute two-level', or '--method lora'");
+  }
+
+  Watching watching(context.env, out);
+  LANDFALL_TRY(watching.open());
+  const TrainerHooks hooks{.on_step = [&](const StepReport& r) { watching.step(r); },
+                           .on_validation = [&](int64_t step, double loss) { watching.validation(step, loss); },
+                           .on_note = [&](const std::string& line) { watching.note(line); },
+                           .stop = [&] { return stop_requested() || !watching.status().ok(); }};
+  LANDFALL_ASSIGN(const int64_t begun, trainer.open(hooks));
+  if (begun > 0) watching.note("continues behind step " + std::to_string(begun));
+  const Status trained = trainer.run(hooks);
+  LANDFALL_TRY(watching.status());
+  if (!trained.ok()) {
+    watching.note("");
+    return trained;
+  }
+  watching.note("");
+  return {};
+}
+
+}  // namespace
+
+extern const Command k_train;
+const Command k_train = {
+    .name = "train",
+    .help = "teach a model from your own text or conversations, on this machine",
+    .example =
+        "landfall train starter notes.jsonl --out ward-notes --epochs 2 --validation held-out.jsonl\n"
+        "landfall train deepseek-llm-7b-base protocols.txt --method full --recompute two-level --replay general.txt",
+    .flags = kFlags,
+    .run = run,
+};
+
+}  // namespace landfall
