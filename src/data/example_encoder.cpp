@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/digest.h"
+#include "model/chat/native_chat.h"
 
 namespace landfall {
 namespace {
@@ -13,8 +14,18 @@ constexpr int64_t kDate = 1735689600;
 // Raised whenever the same example would give other tokens than before.
 constexpr std::string_view kEncoding = "encoding 1";
 
-// What separates documents where the tokenizer's own end token ends an answer (Qwen, Llama 3).
-constexpr std::string_view kEndsOfText[] = {"<|endoftext|>", "<|end_of_text|>"};
+// What separates documents in the published families. Where the tokenizer's own end token is none of them (<|im_end|>,
+// <|eot_id|>), it ends an answer and the vocabulary may hold one of these beside it.
+constexpr std::string_view kEndsOfText[] = {"<|endoftext|>", "<|end_of_text|>", kDeepseekEos};
+
+int32_t end_of_text(const Tokenizer& tokenizer) {
+  const std::string& own = tokenizer.token_text(tokenizer.eos());
+  if (std::find(std::begin(kEndsOfText), std::end(kEndsOfText), own) != std::end(kEndsOfText)) return tokenizer.eos();
+  for (const std::string_view text : kEndsOfText) {
+    if (const std::optional<int32_t> id = tokenizer.token_id(text)) return *id;
+  }
+  return tokenizer.eos();
+}
 
 std::string identity_of(const TokenizerSpec& spec, ChatFormat::Choice choice) {
   Digest digest;
@@ -64,6 +75,11 @@ bool anything_learned(const MarkedTokens& tokens) {
   return tokens.size() > 1 && std::any_of(tokens.begin() + 1, tokens.end(), is_learned);
 }
 
+// Nothing is learned from what follows the last learned token.
+void trim(MarkedTokens& tokens) {
+  while (!tokens.empty() && !is_learned(tokens.back())) tokens.pop_back();
+}
+
 Status check_length(const MarkedTokens& tokens, int64_t context) {
   if (static_cast<int64_t>(tokens.size()) <= context) return {};
   return Status(Code::invalid_argument, "the conversation has " + std::to_string(tokens.size()) +
@@ -79,10 +95,7 @@ Result<ExampleEncoder> ExampleEncoder::create(TokenizerSpec spec, ChatFormat::Ch
   Result<ChatFormat> format = ChatFormat::create(out.tokenizer_, choice);
   out.chat_status_ = format.status();
   if (format.ok()) out.format_ = std::move(*format);
-  out.end_of_text_ = out.tokenizer_.eos();
-  for (const std::string_view text : kEndsOfText) {
-    if (const std::optional<int32_t> id = out.tokenizer_.token_id(text)) out.end_of_text_ = *id;
-  }
+  out.end_of_text_ = end_of_text(out.tokenizer_);
   return out;
 }
 
@@ -175,7 +188,7 @@ Result<std::optional<MarkedTokens>> ExampleEncoder::encode_nested(std::span<cons
     done = with.size();
     if (static_cast<int64_t>(out.size()) > context) break;
   }
-  append(part_of(whole, done, text.size()), /*learned=*/false, out);
+  trim(out);
   LANDFALL_TRY(check_length(out, context));
   if (!anything_learned(out)) return Status(Code::invalid_argument, "the chat form renders none of its answers");
   return std::optional(std::move(out));
@@ -214,7 +227,7 @@ Result<MarkedTokens> ExampleEncoder::encode_last_answer(std::span<const ChatMess
   for (const int32_t id : tokenizer_.with_bos(tokenizer_.encode_segments(prompt->segments)))
     out.push_back(static_cast<MarkedToken>(id));
   append(written, /*learned=*/true, out);
-  while (!out.empty() && !is_learned(out.back())) out.pop_back();
+  trim(out);
   if (!anything_learned(out)) return Status(Code::invalid_argument, "the chat form renders nothing of the answer");
   return out;
 }

@@ -39,6 +39,7 @@ struct Example {
 
 enum class RowShape : uint8_t { documents, text, alpaca, sharegpt, openai, preference };
 std::string_view name(RowShape shape);  // "Alpaca rows", ...
+Example::Kind kind_of(RowShape shape);
 
 struct BadRow {
   uint64_t line;

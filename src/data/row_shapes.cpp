@@ -204,6 +204,11 @@ std::string_view name(RowShape shape) {
   return "preference rows";
 }
 
+Example::Kind kind_of(RowShape shape) {
+  if (shape == RowShape::preference) return Example::Kind::preference;
+  return shape == RowShape::documents || shape == RowShape::text ? Example::Kind::text : Example::Kind::chat;
+}
+
 std::optional<RowShape> shape_of(const Json& row) {
   if (row.find("chosen") && row.find("rejected")) return RowShape::preference;
   if (row.find("messages")) return RowShape::openai;

@@ -12,10 +12,11 @@ Result<std::string> key_of(Env& env, const std::string& path, const ExampleEncod
                            const TokenDatasetOptions& options) {
   LANDFALL_ASSIGN(const std::unique_ptr<MappedFile> file, env.map(path));
   const std::string_view name = file_name(path);
+  const size_t dot = name.rfind('.');
   Digest digest;
   digest.update("documents 1 " + encoder.identity() + " " + std::to_string(options.context) +
-                (options.drop_near_duplicates ? " distinct " : " all ") + std::string(name.substr(name.rfind('.'))) +
-                "\n");
+                (options.drop_near_duplicates ? " distinct " : " all ") +
+                std::string(dot == name.npos ? "" : name.substr(dot)) + "\n");
   digest.update(file->bytes());
   return digest.hex();
 }
@@ -49,7 +50,7 @@ Status make(Env& env, const std::string& path, const ExampleEncoder& encoder, co
       ++counts.near_duplicates;
       continue;
     }
-    if (!writer) writer.emplace(sink, example.kind, static_cast<uint64_t>(options.context), key);
+    if (!writer) writer.emplace(sink, reader.report().shape, static_cast<uint64_t>(options.context), key);
     counts.cut += example.kind == Example::Kind::text && documents->size() > 1;
     for (const MarkedTokens& document : *documents) LANDFALL_TRY(writer->add(document));
   }
@@ -93,7 +94,10 @@ Result<TokenDataset> TokenDataset::open(Env& env, const std::string& path, const
     LANDFALL_ASSIGN(out.file_, env.map(shard));
     return take(out.file_->bytes());
   };
-  if (env.exists(shard) && map_shard().ok()) {
+  const auto quarantined = [&] {
+    return out.counts().bad == 0 || options.quarantine.empty() || env.exists(options.quarantine);
+  };
+  if (env.exists(shard) && map_shard().ok() && quarantined()) {
     out.from_cache_ = true;
     return out;
   }
@@ -115,6 +119,19 @@ Result<TokenDataset> TokenDataset::open(Env& env, const std::string& path, const
     return written;
   }
   LANDFALL_TRY(map_shard());
+  return out;
+}
+
+std::string TokenDataset::summary() const {
+  const ShardCounts& c = counts();
+  std::string out = std::to_string(c.rows) + " " + std::string(name(shape())) + ", " + std::to_string(documents()) +
+                    " documents of " + std::to_string(tokens()) + " tokens, " + std::to_string(c.learned) +
+                    " of them learned";
+  if (c.cut) out += "; " + std::to_string(c.cut) + " texts cut into pieces of " + std::to_string(context());
+  if (c.near_duplicates) out += "; " + std::to_string(c.near_duplicates) + " near duplicates left out";
+  if (c.bad) out += "; bad rows: " + std::to_string(c.bad);
+  for (const BadRow& row : report_.first_bad) out += "\n  line " + std::to_string(row.line) + ": " + row.cause;
+  if (report_.bad > report_.first_bad.size()) out += "\n  ...";
   return out;
 }
 

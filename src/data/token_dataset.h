@@ -28,11 +28,13 @@ struct TokenDatasetOptions {
 class TokenDataset {
  public:
   // Rows that the encoder refuses join those that cannot be read. A shard that is damaged or cannot be read is made
-  // again; one that cannot be written is an error.
+  // again, and so is one whose bad rows are wanted in a quarantine file that is not there. One that cannot be written
+  // is an error.
   static Result<TokenDataset> open(Env& env, const std::string& path, const ExampleEncoder& encoder,
                                    const TokenDatasetOptions& options);
 
-  Example::Kind kind() const { return shard_.kind; }
+  RowShape shape() const { return shard_.shape; }
+  Example::Kind kind() const { return kind_of(shard_.shape); }
   // Documents that only make sense together: the two answers of a preference, chosen first; else 1.
   uint64_t documents_of_a_unit() const { return kind() == Example::Kind::preference ? 2 : 1; }
   uint64_t documents() const { return shard_.ends.size(); }
@@ -43,7 +45,9 @@ class TokenDataset {
   // The same for the same content, wherever the file lies.
   const std::string& identity() const { return shard_.key; }
 
-  // What was read, or nothing but what counts() says when the shard was there.
+  // Lines for people: what the file is, what came of it, and the first bad rows where it was read just now.
+  std::string summary() const;
+  // What was read; empty when the shard was there, of which only counts() tells.
   const ReadReport& report() const { return report_; }
   bool from_cache() const { return from_cache_; }
 

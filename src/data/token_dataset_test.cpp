@@ -106,6 +106,18 @@ TEST(TokenDataset, a_damaged_shard_is_made_again) {
   EXPECT_TRUE(open(path, options)->from_cache());
 }
 
+TEST(TokenDataset, bad_rows_come_back_when_their_file_is_gone) {
+  const TemporaryFolder folder;
+  const std::string path = write_example_file(folder.path + "/rows.jsonl", rows(3) + "bad\n");
+  const TokenDatasetOptions options{
+      .context = 64, .cache_folder = folder.path + "/cache", .quarantine = folder.path + "/bad.jsonl"};
+  EXPECT_FALSE(open(path, options)->from_cache());
+  EXPECT_TRUE(open(path, options)->from_cache());
+  ASSERT_TRUE(Env::real().remove(options.quarantine).ok());
+  EXPECT_FALSE(open(path, options)->from_cache());
+  EXPECT_TRUE(Env::real().exists(options.quarantine));
+}
+
 // Numbers that no digest protects: the reader must hold against a file made to mislead it.
 TEST(TokenShard, numbers_that_do_not_fit_are_refused_though_the_digest_is_right) {
   std::vector<std::byte> bytes;
@@ -114,7 +126,7 @@ TEST(TokenShard, numbers_that_do_not_fit_are_refused_though_the_digest_is_right)
         bytes.insert(bytes.end(), part.begin(), part.end());
         return Status();
       },
-      Example::Kind::text, 8, std::string(64, 'a'));
+      RowShape::text, 8, std::string(64, 'a'));
   ASSERT_TRUE(writer.add({1, 2 | kLearned, 3}).ok());
   ASSERT_TRUE(writer.add({4, 5}).ok());
   ASSERT_TRUE(writer.finish({}).ok());
@@ -158,7 +170,7 @@ TEST(TokenShard, numbers_that_do_not_fit_are_refused_though_the_digest_is_right)
     EXPECT_EQ(out.status().code(), Code::data_loss);
   }
   EXPECT_FALSE(read_token_shard(with(8, 2, 4), 100).ok()) << "version";
-  EXPECT_FALSE(read_token_shard(with(12, 3, 4), 100).ok()) << "kind";
+  EXPECT_FALSE(read_token_shard(with(12, 6, 4), 100).ok()) << "shape";
 }
 
 // A disk that is full after `room` bytes.
@@ -212,6 +224,9 @@ TEST(TokenDataset, conversations_too_long_for_the_context_join_the_bad_rows) {
   EXPECT_EQ(data->documents(), 2u);
   EXPECT_EQ(data->counts().bad, 1u);
   EXPECT_EQ(data->report().first_bad[0].line, 2u);
+  EXPECT_EQ(data->summary(),
+            "3 OpenAI chat rows, 2 documents of " + std::to_string(data->tokens()) +
+                " tokens, 4 of them learned; bad rows: 1\n  line 2: " + data->report().first_bad[0].cause);
   EXPECT_NE(data->report().first_bad[0].cause.find("tokens, and the context holds 40"), std::string::npos);
   EXPECT_NE(read_example_file(folder.path + "/bad.jsonl").find("\"line\":2"), std::string::npos);
   const Status none = open(path, {.context = 4}).status();
@@ -240,6 +255,8 @@ TEST(TokenDataset, stops_when_asked_and_refuses_what_makes_no_sense) {
   EXPECT_EQ(open(path, {.context = 64, .progress = stop}).status().code(), Code::cancelled);
   EXPECT_EQ(calls, 3);
   EXPECT_EQ(open(path, {.context = 1}).status().code(), Code::invalid_argument);
+  EXPECT_EQ(open(write_example_file(folder.path + "/noending", "a"), {.context = 8}).status().code(),
+            Code::unsupported);
   EXPECT_EQ(open(folder.path + "/none.txt", {.context = 8}).status().code(), Code::not_found);
 }
 

@@ -29,7 +29,7 @@ Status damaged(const std::string& cause) { return Status(Code::data_loss, "token
 
 }  // namespace
 
-TokenShardWriter::TokenShardWriter(Sink sink, Example::Kind kind, uint64_t context, const std::string& key)
+TokenShardWriter::TokenShardWriter(Sink sink, RowShape shape, uint64_t context, const std::string& key)
     : sink_(std::move(sink)) {
   LANDFALL_CHECK(key.size() == kHexDigest);
   const auto put = [&](const auto& value) {
@@ -39,7 +39,7 @@ TokenShardWriter::TokenShardWriter(Sink sink, Example::Kind kind, uint64_t conte
   const auto magic = std::as_bytes(std::span(kMagic.data(), kMagic.size()));
   buffer_.assign(magic.begin(), magic.end());
   put(kVersion);
-  put(static_cast<uint32_t>(kind));
+  put(static_cast<uint32_t>(shape));
   put(context);
   const auto bytes = std::as_bytes(std::span(key.data(), key.size()));
   buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
@@ -82,11 +82,11 @@ Result<TokenShard> read_token_shard(std::span<const std::byte> bytes, int32_t vo
   if (text_of(bytes.first(kMagic.size())) != kMagic) return damaged("the file is of another kind");
   if (const auto version = number_at<uint32_t>(bytes, 8); version != kVersion)
     return damaged("version " + std::to_string(version) + ", and this program reads " + std::to_string(kVersion));
-  const auto kind = number_at<uint32_t>(bytes, 12);
-  if (kind > static_cast<uint32_t>(Example::Kind::preference)) return damaged("kind " + std::to_string(kind));
+  const auto shape = number_at<uint32_t>(bytes, 12);
+  if (shape > static_cast<uint32_t>(RowShape::preference)) return damaged("rows of shape " + std::to_string(shape));
 
   TokenShard out;
-  out.kind = static_cast<Example::Kind>(kind);
+  out.shape = static_cast<RowShape>(shape);
   out.context = number_at<uint64_t>(bytes, 16);
   out.key = text_of(bytes.subspan(24, kHexDigest));
   const size_t footer = bytes.size() - kFooter;
@@ -108,7 +108,7 @@ Result<TokenShard> read_token_shard(std::span<const std::byte> bytes, int32_t vo
   const size_t ends_at = kHeader + (tokens + tokens % 2) * 4;
   out.tokens = {reinterpret_cast<const MarkedToken*>(bytes.data() + kHeader), tokens};
   out.ends = {reinterpret_cast<const uint64_t*>(bytes.data() + ends_at), documents};
-  if (out.kind == Example::Kind::preference && documents % 2) return damaged("a preference has no second answer");
+  if (out.shape == RowShape::preference && documents % 2) return damaged("a preference has no second answer");
   uint64_t begin = 0;
   for (uint64_t i = 0; i < documents; ++i) {
     if (out.ends[i] <= begin || out.ends[i] > tokens || out.ends[i] - begin > out.context)

@@ -2,7 +2,7 @@
 //
 //   bytes                what
 //   8                    "LNDFTOKS"
-//   4, 4                 version; the kind of the examples
+//   4, 4                 version; the shape of the rows (RowShape)
 //   8                    context: the most tokens of a document
 //   64                   key: digest in hex of what the documents were made from and how
 //   4 n                  tokens, marked (example_encoder.h), one document after another
@@ -41,7 +41,7 @@ struct ShardCounts {
 class TokenShardWriter {
  public:
   using Sink = std::function<Status(std::span<const std::byte>)>;
-  TokenShardWriter(Sink sink, Example::Kind kind, uint64_t context, const std::string& key);
+  TokenShardWriter(Sink sink, RowShape shape, uint64_t context, const std::string& key);
 
   Status add(const MarkedTokens& document);  // not empty, not longer than the context
   Status finish(ShardCounts counts);         // `learned` is counted here
@@ -60,7 +60,7 @@ class TokenShardWriter {
 
 // Views into the bytes of a shard.
 struct TokenShard {
-  Example::Kind kind = Example::Kind::text;
+  RowShape shape = RowShape::documents;
   uint64_t context = 0;
   std::string key;
   std::span<const MarkedToken> tokens;
