@@ -85,13 +85,17 @@ def hugging_face_files(seed: int = 1) -> dict[str, bytes]:
             "README.md": b"---\nlicense: mit\n---\n# A model\n", **{name: safetensors_bytes(some) for name, some in shards.items()}}
 
 
+def byte_letters() -> list[str]:
+    """The letters that stand for the bytes: Latin-1 where it shows, and from U+0100 on for the others."""
+    shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    hidden = [b for b in range(256) if b not in shown]
+    return [chr(b) if b in shown else chr(0x100 + hidden.index(b)) for b in range(256)]
+
+
 def thinking_files() -> dict[str, bytes]:
     """One that can be talked to, a letter a token, and that begins each answer in thought."""
     config = json.loads((GOLDEN / "config.json").read_text())
-    # The letters that stand for the bytes: Latin-1 where it shows, and from U+0100 on for the others.
-    shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    hidden = [b for b in range(256) if b not in shown]
-    letters = [chr(b) if b in shown else chr(0x100 + hidden.index(b)) for b in range(256)]
+    letters = byte_letters()
     markup = ["<|user|>", "<|answer|>", "<|end|>", "<think>", "</think>"]
     vocab = len(letters) + len(markup)
     config |= {"vocab_size": vocab, "bos_token_id": None, "eos_token_id": vocab - 3}
@@ -109,6 +113,25 @@ def thinking_files() -> dict[str, bytes]:
     return {"config.json": json.dumps(config).encode(), "model.safetensors": safetensors_bytes(rows),
             "tokenizer.json": json.dumps(tokenizer).encode(),
             "tokenizer_config.json": json.dumps({"eos_token": "<|end|>", "chat_template": template}).encode()}
+
+
+def text_model_files(seed: int = 1) -> dict[str, bytes]:
+    """A Hugging Face folder of a model that reads and writes bytes: 256 tokens for them, and one that ends a text."""
+    vocab = 257
+    chance = random.Random(seed)
+    rows = []
+    for tensor in json.loads((GOLDEN / "golden.json").read_text())["tensors"]:
+        shape = [vocab, tensor["shape"][1]] if tensor["name"] == "model.embed_tokens.weight" else tensor["shape"]
+        count = shape[0] * (shape[1] if len(shape) > 1 else 1)
+        numbers = [1.0] * count if len(shape) == 1 else [chance.gauss(0, 0.08) for _ in range(count)]
+        rows.append((tensor["name"], shape, struct.pack(f"<{count}f", *numbers)))
+    config = json.loads((GOLDEN / "config.json").read_text()) | {"vocab_size": vocab, "max_position_embeddings": 256}
+    tokenizer = {"added_tokens": [{"id": 256, "content": "<|end|>", "special": True}],
+                 "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True},
+                 "model": {"type": "BPE", "vocab": {letter: byte for byte, letter in enumerate(byte_letters())}, "merges": []}}
+    return {"config.json": json.dumps(config).encode(), "model.safetensors": safetensors_bytes(rows),
+            "tokenizer.json": json.dumps(tokenizer).encode(),
+            "tokenizer_config.json": json.dumps({"eos_token": "<|end|>"}).encode()}
 
 
 def write(folder: pathlib.Path, files: dict[str, bytes]) -> pathlib.Path:

@@ -27,7 +27,10 @@ constexpr Flag kFlags[] = {
     {.name = "targets", .help = "the maps they are made to, as in attn_q,attn_v", .otherwise = "all linear maps"},
     {.name = "epochs", .kind = Flag::Kind::number, .help = "how often the data is read", .otherwise = "1"},
     {.name = "steps", .kind = Flag::Kind::integer, .help = "updates, instead of epochs"},
-    {.name = "context", .kind = Flag::Kind::integer, .help = "the most tokens of a document", .otherwise = "512"},
+    {.name = "context",
+     .kind = Flag::Kind::integer,
+     .help = "the most tokens of a document",
+     .otherwise = "512, or the model's own where that is less"},
     {.name = "sequences",
      .kind = Flag::Kind::integer,
      .help = "contexts of tokens in a batch; documents are packed, and do not see each other",
@@ -204,7 +207,6 @@ Status run(CommandContext& context) {
   const std::string out = a.text("out", "trained");
   LANDFALL_ASSIGN(const bool lora, choice<bool>(a, "method", "lora", {{"lora", true}, {"full", false}}));
   LANDFALL_ASSIGN(TrainerOptions options, trainer_options(a, lora));
-  LANDFALL_ASSIGN(const int64_t length, integer(a, "context", 512, 2, 1 << 20));
   LANDFALL_ASSIGN(const int64_t sequences, integer(a, "sequences", 4, 1, 1 << 16));
   LANDFALL_ASSIGN(const double share, number(a, "replay-share", a.text("replay").empty() ? 0 : 0.1, 0, 0.99));
   LANDFALL_ASSIGN(const int64_t threads, integer(a, "threads", this_machine().default_threads(), 1, 1024));
@@ -219,10 +221,8 @@ Status run(CommandContext& context) {
   if (!source.tokenizer) return Status(Code::unsupported, source.tokenizer_problem);
   LANDFALL_ASSIGN(const ExampleEncoder encoder, ExampleEncoder::create(*source.tokenizer));
   LANDFALL_ASSIGN(Model model, describe_model(source));
-  if (length > model.config().context) {
-    return Status(Code::invalid_argument, "--context is " + std::to_string(length) + ", and the model reads " +
-                                              std::to_string(model.config().context) + " tokens at most");
-  }
+  const int64_t most = std::max<int64_t>(2, model.config().context);  // the model's own
+  LANDFALL_ASSIGN(const int64_t length, integer(a, "context", std::min<int64_t>(512, most), 2, most));
   LANDFALL_ASSIGN(const TokenDataset data, open_data(context, a.text("DATA"), encoder, length, out));
   describe(data, a.text("DATA"), out);
   std::optional<TokenDataset> replay, validation;

@@ -1,0 +1,113 @@
+"""`landfall train` as people use it: it learns, is killed at any instant, and ends as if nothing had happened."""
+
+import json
+import pathlib
+import random
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+import support
+import tiny_model
+
+STEPS = 90
+
+
+class Train(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.root = pathlib.Path(folder.name)
+        cls.model = tiny_model.write(cls.root / "model", tiny_model.text_model_files())
+        cls.data = cls.root / "data.jsonl"
+        rows = [json.dumps({"text": f"The lamp of harbour {i % 9} burns at night."}) for i in range(60)]
+        cls.data.write_text("\n".join(rows + ['{"text": 7}', "no json"]) + "\n")
+
+    def command(self, out: pathlib.Path, *more: str) -> list:
+        flags = {"--out": out, "--method": "full", "--steps": STEPS, "--learning-rate": 3e-3, "--context": 128,
+                 "--sequences": 2, "--save-every": 3, "--threads": 2} | dict(zip(more[::2], more[1::2]))
+        return ["train", self.model, self.data, *(str(part) for flag in flags.items() for part in flag)]
+
+    def train(self, out: pathlib.Path, *more: str) -> subprocess.CompletedProcess:
+        return support.landfall(*self.command(out, *more))
+
+    def weights(self, out: pathlib.Path) -> str:
+        """The digest of the weights at the last step."""
+        manifest = json.loads((out / f"checkpoints/step-{STEPS:08}/manifest.json").read_text())
+        return next(file["sha256"] for file in manifest["files"] if file["name"] == "values.bin")
+
+    def killed(self, out: pathlib.Path, moment) -> bool:
+        """Starts or continues the run and kills it at the moment; whether it was still at work then."""
+        process = subprocess.Popen([support.BINARY, *self.command(out)], env=support.environment(),
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        moment(process)
+        process.send_signal(signal.SIGKILL)
+        return process.wait() == -signal.SIGKILL
+
+    def test_learns_and_says_what_it_left_out(self):
+        out = self.root / "learns"
+        done = self.train(out)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("2 rows refused", done.stderr)
+        self.assertIn("line 61", done.stderr)
+        losses = [row["loss"] for row in map(json.loads, (out / "metrics.jsonl").read_text().splitlines()) if "loss" in row]
+        self.assertEqual(len(losses), STEPS)
+        self.assertLess(losses[-1], 0.3 * losses[0])
+
+    def test_killed_at_any_instant_it_ends_with_the_same_weights(self):
+        unbroken = self.root / "unbroken"
+        self.assertEqual(self.train(unbroken).returncode, 0)
+        chance = random.Random(3)
+        broken = self.root / "broken"
+
+        def some_time(_):
+            time.sleep(chance.uniform(0.02, 0.5))
+
+        def while_it_writes(process):
+            before = {p.name for p in (broken / "checkpoints").glob("*.tmp")}
+            while process.poll() is None:
+                names = {p.name for p in (broken / "checkpoints").glob("*.tmp")}
+                if names - before:
+                    return time.sleep(chance.uniform(0, 0.003))
+                before &= names
+
+        for moment, wanted in ((some_time, 20), (while_it_writes, 20)):
+            kills = 0
+            while kills < wanted:
+                if self.killed(broken, moment):
+                    kills += 1
+                else:  # it came to its end: once more from the beginning
+                    self.assertEqual(self.weights(broken), self.weights(unbroken))
+                    broken = broken.with_name(broken.name + "_again")
+        done = self.train(broken)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.weights(broken), self.weights(unbroken))
+
+    def test_bad_input_is_said_before_work_starts(self):
+        out = self.root / "bad"
+        empty = self.root / "empty.jsonl"
+        empty.write_text("")
+        for arguments, message in (
+                (["train", self.model, empty, "--out", out], "empty.jsonl"),
+                (["train", self.model, self.root / "missing.jsonl", "--out", out], "missing.jsonl"),
+                (self.command(out, "--context", "100000"), "256"),
+                (self.command(out, "--schedule", "square"), "cosine, linear, wsd"),
+                (self.command(out, "--method", "lora", "--targets", "attn_x"), "attn_output")):
+            done = support.landfall(*arguments)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn(message, done.stderr)
+            self.assertFalse((out / "checkpoints").exists())
+
+    def test_another_run_in_the_same_folder_is_refused(self):
+        out = self.root / "same"
+        self.assertEqual(self.train(out, "--steps", "3").returncode, 0)
+        done = self.train(out, "--steps", "4")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("another steps: 3, now it is 4", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
