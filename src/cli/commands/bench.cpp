@@ -10,6 +10,7 @@
 #include "cli/bench_operators.h"
 #include "cli/bench_random.h"
 #include "cli/model_loading.h"
+#include "cli/peak_memory.h"
 #include "cli/terminal.h"
 #include "lifecycle/store.h"
 #include "runtime/load.h"
@@ -43,18 +44,6 @@ constexpr Flag kFlags[] = {
      .kind = Flag::Kind::toggle,
      .help = "latent attention as one matrix, as older files have it"},
 };
-
-// The most memory this process has held since the last reset, as the system counts it; 0 where it does not say.
-int64_t peak_resident_bytes(Env& env) {
-  auto text = env.read("/proc/self/status", 1 << 16);
-  const size_t at = text.ok() ? text->find("VmHWM:") : std::string::npos;
-  return at == std::string::npos ? 0 : std::strtoll(text->c_str() + at + 6, nullptr, 10) * 1024;
-}
-
-void reset_peak_resident_bytes(Env& env) {
-  auto file = env.open_output("/proc/self/clear_refs", false);
-  if (file.ok()) (void)(*file)->append("5").ok();  // where this is refused the probe's own memory counts too
-}
 
 Result<BenchWork> work_of(const Arguments& a) {
   BenchWork out{a.integer("prompt", 512), a.integer("generate", 64), a.integer("past", 0), a.integer("sequences", 1),

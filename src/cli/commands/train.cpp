@@ -6,10 +6,12 @@
 #include "base/topology.h"
 #include "cli/interrupt.h"
 #include "cli/model_loading.h"
+#include "cli/peak_memory.h"
 #include "cli/terminal.h"
 #include "data/token_dataset.h"
 #include "lifecycle/store.h"
 #include "model/model.h"
+#include "train/report.h"
 #include "train/trainer.h"
 
 namespace landfall {
@@ -52,6 +54,7 @@ constexpr Flag kFlags[] = {
      .otherwise = "layer"},
     {.name = "save-every", .kind = Flag::Kind::integer, .help = "steps between checkpoints", .otherwise = "50"},
     {.name = "keep", .kind = Flag::Kind::integer, .help = "checkpoints that stay", .otherwise = "3"},
+    {.name = "report", .help = "an HTML page with curves that follows the run"},
     {.name = "seed", .kind = Flag::Kind::integer, .help = "of data order and additions", .otherwise = "0"},
     kThreadsFlag,
 };
@@ -146,16 +149,18 @@ void describe(const TokenDataset& data, const std::string& path, const std::stri
     std::fprintf(stderr, "  line %llu: %s\n", static_cast<unsigned long long>(row.line), row.cause.c_str());
 }
 
-// One line at a terminal, redrawn; elsewhere one in ten seconds.
+// What a person and what programs see of a run: a line at the terminal (elsewhere one in ten seconds), metrics as JSON
+// lines, and the page.
 class Watching {
  public:
-  Watching(Env& env, const std::string& out)
-      : env_(env), start_(env.seconds()), metrics_path_(join_path(out, "metrics.jsonl")) {}
-
-  Status open() {
-    LANDFALL_ASSIGN(metrics_, env_.open_output(metrics_path_, true));
-    return {};
+  static Result<std::unique_ptr<Watching>> open(Env& env, const std::string& out, const std::string& report) {
+    auto watching = std::make_unique<Watching>(env, out, report);
+    LANDFALL_ASSIGN(watching->metrics_, env.open_output(join_path(out, "metrics.jsonl"), true));
+    return watching;
   }
+  Watching(Env& env, const std::string& out, std::string report)
+      : env_(env), page_path_(std::move(report)), page_("Training: " + out), start_(env.seconds()) {}
+
   void step(const StepReport& r) {
     const double now = env_.seconds();
     tokens_ += r.tokens;
@@ -168,35 +173,58 @@ class Watching {
               .set("learning_rate", r.learning_rate)
               .set("tokens", r.tokens)
               .set("epoch", r.epoch)
-              .set("tokens_per_second", rate));
+              .set("tokens_per_second", rate)
+              .set("peak_bytes", peak_resident_bytes(env_)));
+    page_.add(r);
+    if (now - page_written_ > 10) write_page(true);
     if (now - drawn_ < (stderr_is_terminal() ? 0.2 : 10.0) && r.step != r.steps) return;
     drawn_ = now;
     const double left = (now - start_) / static_cast<double>(steps_) * static_cast<double>(r.steps - r.step);
-    std::fprintf(stderr, "%sstep %lld of %lld  loss %.4f  gradient %.2f  rate %.2e  %.0f tokens/s  %s left%s",
+    std::fprintf(stderr, "%sstep %lld of %lld  loss %.4f  gradient %.2f  rate %.2e  %.0f tokens/s  %s  %s left%s",
                  stderr_is_terminal() ? "\r\033[K" : "", static_cast<long long>(r.step),
-                 static_cast<long long>(r.steps), r.loss, r.norm, r.learning_rate, rate, human_seconds(left).c_str(),
+                 static_cast<long long>(r.steps), r.loss, r.norm, r.learning_rate, rate,
+                 human_bytes(static_cast<uint64_t>(peak_resident_bytes(env_))).c_str(), human_seconds(left).c_str(),
                  stderr_is_terminal() ? "" : "\n");
     std::fflush(stderr);
   }
   void validation(int64_t step, double loss) {
     write(Json().set("step", step).set("validation_loss", loss));
+    page_.add_validation(step, loss);
     char text[96];
     std::snprintf(text, sizeof text, "step %lld: validation loss %.4f (perplexity %.2f)", static_cast<long long>(step),
                   loss, std::exp(loss));
-    note(text);
+    say(text);
   }
-  void note(const std::string& line) const {
-    std::fprintf(stderr, "%s%s\n", stderr_is_terminal() ? "\r\033[K" : "", line.c_str());
+  void note(const std::string& line) {
+    page_.add_note(line);
+    say(line);
   }
-  const Status& status() const { return status_; }
+  // Ends the line at the terminal, and the page. The first error of a file that could not be written.
+  Status close() {
+    if (stderr_is_terminal()) std::fprintf(stderr, "\n");
+    write_page(false);
+    return status_;
+  }
+  bool failed() const { return !status_.ok(); }
 
  private:
+  static void say(const std::string& line) {
+    std::fprintf(stderr, "%s%s\n", stderr_is_terminal() ? "\r\033[K" : "", line.c_str());
+  }
   void write(const Json& row) {
     if (status_.ok()) status_ = metrics_->append(row.dump() + "\n");
   }
+  void write_page(bool running) {
+    if (page_path_.empty() || !status_.ok()) return;
+    page_written_ = env_.seconds();
+    status_ = write_file(env_, page_path_,
+                         page_.html(running, page_written_ - start_, static_cast<uint64_t>(peak_resident_bytes(env_))));
+  }
+
   Env& env_;
-  double start_, drawn_ = -1e9;
-  std::string metrics_path_;
+  std::string page_path_;
+  TrainingReport page_;
+  double start_, drawn_ = -1e9, page_written_ = -1e9;
   std::unique_ptr<OutputFile> metrics_;
   Status status_;
   int64_t tokens_ = 0, steps_ = 0;
@@ -280,22 +308,16 @@ Status run(CommandContext& context) {
             " are free; give a smaller --sequences or --context, '--recompute two-level', or '--method lora'");
   }
 
-  Watching watching(context.env, out);
-  LANDFALL_TRY(watching.open());
-  const TrainerHooks hooks{.on_step = [&](const StepReport& r) { watching.step(r); },
-                           .on_validation = [&](int64_t step, double loss) { watching.validation(step, loss); },
-                           .on_note = [&](const std::string& line) { watching.note(line); },
-                           .stop = [&] { return stop_requested() || !watching.status().ok(); }};
+  LANDFALL_ASSIGN(const auto watching, Watching::open(context.env, out, a.text("report")));
+  const TrainerHooks hooks{.on_step = [&](const StepReport& r) { watching->step(r); },
+                           .on_validation = [&](int64_t step, double loss) { watching->validation(step, loss); },
+                           .on_note = [&](const std::string& line) { watching->note(line); },
+                           .stop = [&] { return stop_requested() || watching->failed(); }};
   LANDFALL_ASSIGN(const int64_t begun, trainer.open(hooks));
-  if (begun > 0) watching.note("continues behind step " + std::to_string(begun));
+  if (begun > 0) watching->note("continues behind step " + std::to_string(begun));
   const Status trained = trainer.run(hooks);
-  LANDFALL_TRY(watching.status());
-  if (!trained.ok()) {
-    watching.note("");
-    return trained;
-  }
-  watching.note("");
-  return {};
+  LANDFALL_TRY(watching->close());
+  return trained;
 }
 
 }  // namespace

@@ -1,0 +1,31 @@
+// A page about a training run that needs nothing but a browser: curves of loss, validation loss, learning rate and
+// gradient norm as inline SVG, and the run's figures. Not thread-safe.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "train/trainer.h"
+
+namespace landfall {
+
+class TrainingReport {
+ public:
+  explicit TrainingReport(std::string title) : title_(std::move(title)) {}
+
+  void add(const StepReport& step) { steps_.push_back(step); }
+  void add_validation(int64_t step, double loss) { validation_.emplace_back(step, loss); }
+  void add_note(const std::string& note) { notes_.push_back(note); }
+
+  // running: the page loads itself again every ten seconds. seconds: so far.
+  std::string html(bool running, double seconds, uint64_t memory_bytes) const;
+
+ private:
+  std::string title_;
+  std::vector<StepReport> steps_;
+  std::vector<std::pair<int64_t, double>> validation_;
+  std::vector<std::string> notes_;
+};
+
+}  // namespace landfall
