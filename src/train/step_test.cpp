@@ -130,6 +130,20 @@ TEST_P(StepTest, AnAdditionOfZeroChangesNothingAndOneMovesTheLoss) {
             1e-3);
 }
 
+// A model whose weights are the merged rows has the loss of the one with additions beside it.
+TEST_P(StepTest, MergedRowsGiveTheSameLoss) {
+  const Trainable moved = lora();
+  Trainable merged = full();
+  for (Parameter& p : merged.parameters()) {
+    const Weight& w = model().weights()[p.seen.id];
+    for (int64_t e = 0; e < w.experts; ++e) moved.rows(w, e, 0, w.out, p.value.data() + e * w.out * w.in);
+  }
+  merged.publish(pool_);
+  Step beside(model(), moved, pool_, KernelSet::reference, Recompute::none);
+  Step inside(model(), merged, pool_, KernelSet::reference, Recompute::none);
+  EXPECT_NEAR(beside.loss(rows()), inside.loss(rows()), 1e-5);
+}
+
 TEST_P(StepTest, WhatIsKeptAndHowManyThreadsChangeNoBit) {
   for (bool low_rank : {false, true}) {
     const Trainable t = low_rank ? lora() : full();

@@ -89,8 +89,10 @@ Result<Trainable> Trainable::lora(const Model& model, const LoraOptions& options
     bases.push_back(w.id);
   }
   out.overlay_ = std::make_unique<Overlay>();
-  for (size_t i = 0; i < bases.size(); ++i)
-    out.overlay_->add(bases[i], {&out.parameters_[2 * i].seen, &out.parameters_[2 * i + 1].seen});
+  for (size_t i = 0; i < bases.size(); ++i) {
+    out.additions_.push_back({bases[i], &out.parameters_[2 * i], &out.parameters_[2 * i + 1]});
+    out.overlay_->add(bases[i], {&out.additions_[i].a->seen, &out.additions_[i].b->seen});
+  }
   out.publish(pool);
   return out;
 }
@@ -99,6 +101,27 @@ int64_t Trainable::elements() const {
   int64_t n = 0;
   for (const Parameter& p : parameters_) n += p.elements();
   return n;
+}
+
+void Trainable::rows(const Weight& weight, int64_t expert, int64_t first, int64_t count, float* out) const {
+  if (ids_.contains(weight.id)) {
+    const auto found = std::find_if(parameters_.begin(), parameters_.end(),
+                                    [&](const Parameter& p) { return p.seen.id == weight.id; });
+    std::copy_n(found->value.begin() + (expert * weight.out + first) * weight.in, count * weight.in, out);
+    return;
+  }
+  unpack_rows(weight, expert, first, count, out);
+  const auto found = std::find_if(additions_.begin(), additions_.end(),
+                                  [&](const Addition& a) { return a.weight == weight.id; });
+  if (found == additions_.end()) return;
+  const Parameter &a = *found->a, &b = *found->b;
+  for (int64_t r = 0; r < count; ++r) {
+    for (int64_t k = 0; k < b.in; ++k) {
+      const float factor = b.factor * b.value[static_cast<size_t>((first + r) * b.in + k)];
+      const float* from = a.value.data() + k * a.in;
+      for (int64_t i = 0; i < a.in; ++i) out[r * a.in + i] += factor * from[i];
+    }
+  }
 }
 
 void Trainable::publish(ThreadPool& pool) {

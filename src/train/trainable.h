@@ -52,11 +52,23 @@ class Trainable {
   // Shows the values to the steps that follow.
   void publish(ThreadPool& pool);
 
+  // Rows [first, first + count) of an expert of a model's weight as training has made it, additions included:
+  // out[count * in].
+  void rows(const Weight& weight, int64_t expert, int64_t first, int64_t count, float* out) const;
+
+  // The addition to a weight: A and B with their factor apart; null where there is none.
+  struct Addition {
+    uint32_t weight;
+    const Parameter *a, *b;
+  };
+  std::span<const Addition> additions() const { return additions_; }
+
  private:
   Trainable() = default;
   void add(Parameter parameter, uint32_t id);
 
   std::vector<Parameter> parameters_;
+  std::vector<Addition> additions_;  // ascending by weight
   std::vector<std::unique_ptr<Buffer>> memory_;
   std::set<uint32_t> ids_;
   std::unique_ptr<Overlay> overlay_;
