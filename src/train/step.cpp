@@ -18,23 +18,31 @@ constexpr size_t kHeadRows = 256;
 // The passes over one set of rows. Kept states lie in the step's arena until the end.
 class Step::Pass {
  public:
-  Pass(Step& step, const TrainingRows& rows) : s_(step), rows_(rows), a_(step.model_.architecture()) {
+  Pass(Step& step, const TrainingRows& rows, bool reference = false)
+      : s_(step),
+        rows_(rows),
+        a_(step.model_.architecture()),
+        overlay_(reference ? nullptr : &step.trainable_.overlay()) {
     s_.arena_.reset();
     for (size_t r = 0; r < rows.targets.size(); ++r) {
       if (rows.targets[r] >= 0) learned_.push_back(static_cast<int32_t>(r));
     }
   }
 
-  double loss() {
+  std::vector<double> losses() {
     return with(run_, {}, [&](Ctx& ctx) {
       const Tensor hidden = kept(a_.norm(ctx, s_.model_, through(ctx, 0, layers(), embedded(ctx))));
-      double sum = 0;
-      for (size_t at = 0; at < learned_.size(); at += kHeadRows) sum += head_loss(run_, hidden, at, {});
-      return sum;
+      std::vector<double> out;
+      for (size_t at = 0; at < learned_.size(); at += kHeadRows) {
+        const std::vector<double> some = head_losses(run_, hidden, at, {});
+        out.insert(out.end(), some.begin(), some.end());
+      }
+      return out;
     });
   }
 
-  double gradients(double divisor) {
+  double gradients(std::span<const double> weights) {
+    LANDFALL_CHECK(weights.size() == learned_.size());
     const int64_t group = group_size();
     std::vector<Tensor> states;  // before each group but the first
     with(run_, {}, [&](Ctx& ctx) {
@@ -52,7 +60,7 @@ class Step::Pass {
     for (auto g = static_cast<int64_t>(states.size()) - 1; g >= 0; --g) {
       const int64_t first = g * group, last = std::min(first + group, layers());
       gradient = back(first, last, states[static_cast<size_t>(g)], gradient,
-                      [&](const Tensor& state) { return head_gradient(state, divisor, sum); });
+                      [&](const Tensor& state) { return head_gradient(state, weights, sum); });
     }
     // The embedding itself.
     with(s_.tape_, {}, [&](Ctx& ctx) {
@@ -80,7 +88,7 @@ class Step::Pass {
     const Arena::Mark mark = s_.scratch_.mark();
     const Batch batch{rows_.tokens, rows_.positions, rows_.runs, wanted, {}};
     Ctx ctx = make_ctx(reader, {s_.kernels_, true}, s_.pool_, s_.scratch_, batch, nullptr);
-    ctx.overlay = &s_.trainable_.overlay();
+    ctx.overlay = overlay_;
     auto out = body(ctx);
     s_.scratch_.rewind(mark);
     return out;
@@ -142,9 +150,9 @@ class Step::Pass {
     });
   }
 
-  // Loss of learned rows [at, at + kHeadRows) given the hidden states; under a tape `then` gets the losses too.
-  double head_loss(Reader& reader, const Tensor& hidden, size_t at,
-                   const std::function<void(Ctx&, const Tensor&)>& then) {
+  // Losses of learned rows [at, at + kHeadRows) given the hidden states; `then` gets them as a tensor, too.
+  std::vector<double> head_losses(Reader& reader, const Tensor& hidden, size_t at,
+                                  const std::function<void(Ctx&, const Tensor&)>& then) {
     const std::span<const int32_t> wanted = std::span(learned_).subspan(at, std::min(kHeadRows, learned_.size() - at));
     return with(reader, wanted, [&](Ctx& ctx) {
       Tensor targets = Tensor::of(DType::i32, {static_cast<int64_t>(wanted.size())});
@@ -152,15 +160,13 @@ class Step::Pass {
       for (size_t i = 0; i < wanted.size(); ++i)
         data<int32_t>(targets)[i] = rows_.targets[static_cast<size_t>(wanted[i])];
       const Tensor losses = cross_entropy(ctx, a_.head(ctx, s_.model_, hidden), targets);
-      double sum = 0;
-      for (double loss : load_doubles(losses)) sum += loss;
       if (then) then(ctx, losses);
-      return sum;
+      return load_doubles(losses);
     });
   }
 
   // The gradient of the state behind the last layer; adds the losses to `sum`.
-  Tensor head_gradient(const Tensor& state, double divisor, double& sum) {
+  Tensor head_gradient(const Tensor& state, std::span<const double> weights, double& sum) {
     Tensor plain = state;
     plain.node = 0;
     const Tensor hidden = with(run_, {}, [&](Ctx& ctx) { return kept(a_.norm(ctx, s_.model_, plain)); });
@@ -169,14 +175,16 @@ class Step::Pass {
     for (size_t at = 0; at < learned_.size(); at += kHeadRows) {
       Tensor watched = hidden;
       s_.head_tape_.watch(watched);
-      sum += head_loss(s_.head_tape_, watched, at, [&](Ctx& ctx, const Tensor& losses) {
-        Tensor ones = Tensor::of(losses.type, {losses.rows()});
-        ctx.arena.place(ones);
-        store_doubles(ones, std::vector<double>(static_cast<size_t>(losses.rows()), 1.0 / divisor));
-        const Tape::Seed seed{losses, ones};
+      const auto some = head_losses(s_.head_tape_, watched, at, [&](Ctx& ctx, const Tensor& losses) {
+        Tensor slopes = Tensor::of(losses.type, {losses.rows()});
+        ctx.arena.place(slopes);
+        const auto own = weights.subspan(at, static_cast<size_t>(losses.rows()));
+        store_doubles(slopes, {own.begin(), own.end()});
+        const Tape::Seed seed{losses, slopes};
         s_.head_tape_.backward(ctx, {&seed, 1});
         add_rows(total, s_.head_tape_.gradient(watched));
       });
+      for (double loss : some) sum += loss;
       s_.head_tape_.forget();
     }
     return with(s_.head_tape_, {}, [&](Ctx& ctx) {
@@ -199,6 +207,7 @@ class Step::Pass {
   Step& s_;
   const TrainingRows& rows_;
   const Architecture& a_;
+  const Overlay* overlay_;
   RunReader run_;
 
   std::vector<int32_t> learned_;  // rows with a target
@@ -213,7 +222,9 @@ Step::Step(const Model& model, const Trainable& trainable, ThreadPool& pool, Ker
       tape_([&trainable](const Weight& w) { return trainable.trains(w); }),
       head_tape_([&trainable](const Weight& w) { return trainable.trains(w); }, &tape_) {}
 
-double Step::add_gradients(const TrainingRows& rows, double divisor) { return Pass(*this, rows).gradients(divisor); }
+double Step::add_gradients(const TrainingRows& rows, std::span<const double> weights) {
+  return Pass(*this, rows).gradients(weights);
+}
 
 int64_t Step::activation_bytes(const TrainingRows& rows) const {
   CountReader count;
@@ -241,6 +252,8 @@ int64_t Step::activation_bytes(const TrainingRows& rows) const {
   return 0;
 }
 
-double Step::loss(const TrainingRows& rows) { return Pass(*this, rows).loss(); }
+std::vector<double> Step::losses(const TrainingRows& rows, bool reference) {
+  return Pass(*this, rows, reference).losses();
+}
 
 }  // namespace landfall

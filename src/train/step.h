@@ -5,6 +5,7 @@
 #pragma once
 
 #include <span>
+#include <vector>
 
 #include "model/model.h"
 #include "train/tape.h"
@@ -30,11 +31,11 @@ class Step {
   // All must outlive it. `exact` activations: training never rounds them.
   Step(const Model& model, const Trainable& trainable, ThreadPool& pool, KernelSet kernels, Recompute recompute);
 
-  // Adds gradients of sum(loss of a row) / divisor to those so far. Returns the sum of losses. divisor: learned targets
-  // of all rows of the step.
-  double add_gradients(const TrainingRows& rows, double divisor);
-  // Sum of losses alone.
-  double loss(const TrainingRows& rows);
+  // Adds the gradients of the sum over learned rows of weight times loss to those so far. weights: one for each learned
+  // row, in order. Returns the sum of losses without weights.
+  double add_gradients(const TrainingRows& rows, std::span<const double> weights);
+  // The loss of each learned row. reference: of the model as it was loaded, without what training has made of it.
+  std::vector<double> losses(const TrainingRows& rows, bool reference = false);
 
   // The most that add_gradients() keeps at once, without scratch; nothing is computed.
   int64_t activation_bytes(const TrainingRows& rows) const;

@@ -19,6 +19,12 @@ std::vector<double> uniform(size_t n, uint32_t state) {
   return out;
 }
 
+double sum(const std::vector<double>& numbers) {
+  double out = 0;
+  for (double n : numbers) out += n;
+  return out;
+}
+
 class StepTest : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
@@ -53,7 +59,7 @@ class StepTest : public testing::TestWithParam<std::string> {
   std::vector<std::vector<double>> gradients(const Trainable& t, KernelSet set, Recompute recompute, int threads = 2) {
     ThreadPool pool(threads);
     Step step(model(), t, pool, set, recompute);
-    loss_ = step.add_gradients(rows(), 7.0);
+    loss_ = step.add_gradients(rows(), std::vector<double>(7, 1 / 7.0));
     std::vector<std::vector<double>> out;
     for (const Parameter& p : t.parameters()) {
       const Tensor g = step.gradient(p);
@@ -66,7 +72,7 @@ class StepTest : public testing::TestWithParam<std::string> {
   void expect_differences(Trainable& t) {
     const auto all = gradients(t, KernelSet::reference, Recompute::layer);
     Step step(model(), t, pool_, KernelSet::reference, Recompute::none);
-    EXPECT_EQ(step.loss(rows()), loss_);
+    EXPECT_EQ(sum(step.losses(rows())), loss_);
     ASSERT_FALSE(t.parameters().empty());
     for (size_t i = 0; i < all.size(); ++i) {
       Parameter& p = t.parameters()[i];
@@ -82,7 +88,7 @@ class StepTest : public testing::TestWithParam<std::string> {
           difference[k] += (side ? 1.0 : -1.0) * static_cast<double>(p.value[k] * p.factor);
         }
         t.publish(pool_);
-        value[side] = step.loss(rows()) / 7.0;
+        value[side] = sum(step.losses(rows())) / 7.0;
       }
       p.value = kept;
       t.publish(pool_);
@@ -122,12 +128,22 @@ TEST_P(StepTest, AnAdditionOfZeroChangesNothingAndOneMovesTheLoss) {
   ASSERT_TRUE(zero.ok());
   const KernelSet set = available_kernel_sets().back();
   const Trainable plain = full();
-  EXPECT_NEAR(Step(model(), *zero, pool_, set, Recompute::none).loss(rows()),
-              Step(model(), plain, pool_, set, Recompute::none).loss(rows()), 1e-4);
+  EXPECT_NEAR(sum(Step(model(), *zero, pool_, set, Recompute::none).losses(rows())),
+              sum(Step(model(), plain, pool_, set, Recompute::none).losses(rows())), 1e-4);
   const Trainable moved = lora();
-  EXPECT_GT(std::abs(Step(model(), moved, pool_, set, Recompute::none).loss(rows()) -
-                     Step(model(), plain, pool_, set, Recompute::none).loss(rows())),
+  EXPECT_GT(std::abs(sum(Step(model(), moved, pool_, set, Recompute::none).losses(rows())) -
+                     sum(Step(model(), plain, pool_, set, Recompute::none).losses(rows()))),
             1e-3);
+}
+
+TEST_P(StepTest, TheReferenceIsTheModelAsItWasLoaded) {
+  const KernelSet set = available_kernel_sets().back();
+  const Trainable moved = lora();
+  const auto zero = Trainable::lora(model(), {.targets = {}}, pool_);
+  ASSERT_TRUE(zero.ok());
+  Step step(model(), moved, pool_, set, Recompute::none), plain(model(), *zero, pool_, set, Recompute::none);
+  EXPECT_EQ(step.losses(rows(), true), plain.losses(rows(), true));
+  EXPECT_NE(step.losses(rows(), true), step.losses(rows()));
 }
 
 // A model whose weights are the merged rows has the loss of the one with additions beside it.
@@ -141,7 +157,7 @@ TEST_P(StepTest, MergedRowsGiveTheSameLoss) {
   merged.publish(pool_);
   Step beside(model(), moved, pool_, KernelSet::reference, Recompute::none);
   Step inside(model(), merged, pool_, KernelSet::reference, Recompute::none);
-  EXPECT_NEAR(beside.loss(rows()), inside.loss(rows()), 1e-5);
+  EXPECT_NEAR(sum(beside.losses(rows())), sum(inside.losses(rows())), 1e-5);
 }
 
 TEST_P(StepTest, WhatIsKeptAndHowManyThreadsChangeNoBit) {

@@ -111,8 +111,8 @@ void Trainable::rows(const Weight& weight, int64_t expert, int64_t first, int64_
     return;
   }
   unpack_rows(weight, expert, first, count, out);
-  const auto found = std::find_if(additions_.begin(), additions_.end(),
-                                  [&](const Addition& a) { return a.weight == weight.id; });
+  const auto found =
+      std::find_if(additions_.begin(), additions_.end(), [&](const Addition& a) { return a.weight == weight.id; });
   if (found == additions_.end()) return;
   const Parameter &a = *found->a, &b = *found->b;
   for (int64_t r = 0; r < count; ++r) {

@@ -83,6 +83,7 @@ Json Trainer::identity() const {
   out.set("floor", s.floor_share).set("decay part", s.decay_share).set("batches of a step", options_.accumulate);
   out.set("beta1", o.beta1).set("beta2", o.beta2).set("epsilon", o.epsilon).set("weight decay", o.weight_decay);
   out.set("clip", o.clip).set("spike", options_.spike);
+  if (options_.preferences) out.set("beta", options_.beta);
   return out.set("threads", pool_.threads()).set("kernels", landfall::name(options_.kernels));
 }
 
@@ -159,24 +160,34 @@ Result<PackedBatch> Trainer::next_batch() {
   }
 }
 
+Trainer::Objective Trainer::objective(const PackedBatch& batch, const TrainingRows& rows) {
+  if (!options_.preferences) return {0, std::vector<double>(static_cast<size_t>(batch.learned), 1.0)};
+  PreferenceLoss loss = preference_loss(batch, step_.losses(rows), step_.losses(rows, true), options_.beta);
+  return {loss.sum, std::move(loss.weights)};
+}
+
 Result<Trainer::Attempt> Trainer::attempt() {
   Attempt out;
   out.first_batch = batches_;
   std::vector<PackedBatch> batches;
-  int64_t learned = 0;
+  double divisor = 0;  // learned tokens, or pairs
   for (int64_t i = 0; i < options_.accumulate; ++i) {
     LANDFALL_ASSIGN(PackedBatch batch, next_batch());
-    learned += batch.learned;
+    divisor += options_.preferences ? static_cast<double>(batch.runs.size()) / 2 : static_cast<double>(batch.learned);
     out.report.tokens += static_cast<int64_t>(batch.tokens.size());
     batches.push_back(std::move(batch));
   }
   out.last_batch = batches_;
-  const double divisor = static_cast<double>(std::max<int64_t>(1, learned));
   step_.zero_gradients();
   double sum = 0;
   for (const PackedBatch& batch : batches) {
     const std::vector<Run> runs = runs_of(batch);
-    sum += step_.add_gradients({batch.tokens, batch.positions, batch.targets, runs}, divisor);
+    const TrainingRows rows{batch.tokens, batch.positions, batch.targets, runs};
+    const Objective objective = this->objective(batch, rows);
+    std::vector<double> weights = objective.weights;
+    for (double& w : weights) w /= divisor;
+    const double losses = step_.add_gradients(rows, weights);
+    sum += options_.preferences ? objective.sum : losses;
   }
   std::vector<Tensor> gradients;
   for (const Parameter& p : trainable_.parameters()) gradients.push_back(step_.gradient(p));
@@ -258,16 +269,21 @@ Result<double> Trainer::validation_loss() {
   LANDFALL_CHECK(validation_ != nullptr);
   constexpr uint64_t kMostBatches = 32;
   Cursor cursor;
-  double sum = 0;
-  int64_t learned = 0;
+  double sum = 0, divisor = 0;
   const uint64_t count = std::min(kMostBatches, validation_->batches(1));
   for (uint64_t i = 0; i < count; ++i) {
     LANDFALL_ASSIGN(const PackedBatch batch, validation_->next(cursor));
     const std::vector<Run> runs = runs_of(batch);
-    sum += step_.loss({batch.tokens, batch.positions, batch.targets, runs});
-    learned += batch.learned;
+    const TrainingRows rows{batch.tokens, batch.positions, batch.targets, runs};
+    if (options_.preferences) {
+      sum += objective(batch, rows).sum;
+      divisor += static_cast<double>(batch.runs.size()) / 2;
+    } else {
+      for (double loss : step_.losses(rows)) sum += loss;
+      divisor += static_cast<double>(batch.learned);
+    }
   }
-  return sum / static_cast<double>(std::max<int64_t>(1, learned));
+  return sum / std::max(1.0, divisor);
 }
 
 }  // namespace landfall

@@ -13,6 +13,7 @@
 #include "data/packing.h"
 #include "train/adamw.h"
 #include "train/checkpoint.h"
+#include "train/preference.h"
 #include "train/schedule.h"
 #include "train/step.h"
 
@@ -24,6 +25,8 @@ struct TrainerOptions {
   int64_t accumulate = 1;  // batches of a step
   Recompute recompute = Recompute::none;
   KernelSet kernels = KernelSet::scalar;
+  bool preferences = false;  // the data are preferences: the loss is that of preference.h, a pair's
+  double beta = 0.1;
   double spike = 3.0;  // a loss this many times the median of the recent ones does not count
 
   std::string folder;  // of checkpoints
@@ -36,7 +39,7 @@ struct TrainerOptions {
 
 struct StepReport {
   int64_t step = 0, steps = 0;  // done, of all
-  double loss = 0;              // mean over learned tokens, in nats
+  double loss = 0;              // mean over learned tokens in nats, or over pairs
   double norm = 0;              // of all gradients
   double learning_rate = 0;
   int64_t tokens = 0;  // of this step
@@ -73,6 +76,12 @@ class Trainer {
     StepReport report;
     uint64_t first_batch = 0, last_batch = 0;  // by number, from 0; last excluded
   };
+  // The loss that is not a plain sum over rows, and every learned row's weight in the gradient.
+  struct Objective {
+    double sum;
+    std::vector<double> weights;
+  };
+  Objective objective(const PackedBatch& batch, const TrainingRows& rows);
   Result<Attempt> attempt();
   Status save();
   Status restore(const Checkpoint& checkpoint);

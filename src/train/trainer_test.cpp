@@ -173,6 +173,20 @@ TEST_F(TrainerTest, ARunThatDivergesEndsWithAnError) {
   EXPECT_NE(ended.message().find("learning-rate"), std::string::npos) << ended.message();
 }
 
+TEST_F(TrainerTest, PreferencesMakeTheChosenAnswersLikelier) {
+  std::string rows;
+  for (int i = 0; i < 24; ++i) {
+    rows += "{\"prompt\": \"light " + std::to_string(i % 5) +
+            "?\", \"chosen\": \"it is lit\", \"rejected\": \"nobody knows\"}\n";
+  }
+  learn_from(rows);
+  options_.preferences = true;
+  options_.schedule = {.peak = 3e-3, .steps = 20};
+  share(nullptr, true);
+  EXPECT_NEAR(losses_.front(), std::log(2.0), 1e-6);
+  EXPECT_LT(losses_.back(), 0.3 * losses_.front());
+}
+
 TEST(Schedule, RisesHoldsAndFalls) {
   const Schedule cosine{.peak = 1, .floor_share = 0.1, .warm_up = 4, .steps = 104};
   EXPECT_DOUBLE_EQ(cosine.at(0), 0.25);

@@ -20,7 +20,7 @@ namespace {
 constexpr Flag kFlags[] = {
     {.name = "MODEL", .help = "a name from 'landfall list', or a path", .required = true},
     {.name = "DATA",
-     .help = "what to learn from: .txt documents, or .jsonl with text, Alpaca, ShareGPT or OpenAI rows",
+     .help = "what to learn from: .txt documents, or .jsonl with text, Alpaca, ShareGPT, OpenAI or preference rows",
      .required = true},
     {.name = "out", .help = "the run's folder", .otherwise = "trained"},
     {.name = "method", .help = "lora (small additions to the linear maps) or full (every weight)", .otherwise = "lora"},
@@ -44,6 +44,10 @@ constexpr Flag kFlags[] = {
      .otherwise = "2e-4 for lora, 2e-5 for full"},
     {.name = "schedule", .help = "cosine, linear, or wsd (constant, then a short fall)", .otherwise = "cosine"},
     {.name = "warm-up", .kind = Flag::Kind::integer, .help = "steps to the peak", .otherwise = "3 % of all"},
+    {.name = "beta",
+     .kind = Flag::Kind::number,
+     .help = "for data with preferences: how firmly the model is held to what it was",
+     .otherwise = "0.1"},
     {.name = "weight-decay", .kind = Flag::Kind::number, .help = "of matrices", .otherwise = "0.01"},
     {.name = "replay", .help = "general examples mixed in, against forgetting"},
     {.name = "replay-share", .kind = Flag::Kind::number, .help = "their share of all tokens", .otherwise = "0.1"},
@@ -263,6 +267,15 @@ Status run(CommandContext& context) {
     describe(*validation, a.text("validation"), out);
   }
   LANDFALL_ASSIGN(const Packing packing, Packing::create(data, {sequences, seed, replay ? &*replay : nullptr, share}));
+  options.preferences = data.kind() == Example::Kind::preference;
+  LANDFALL_ASSIGN(options.beta, number(a, "beta", 0.1, 1e-4, 100));
+  for (const auto* other : {&replay, &validation}) {
+    if (!*other || (*other)->kind() == data.kind() ||
+        (!options.preferences && (*other)->kind() != Example::Kind::preference))
+      continue;
+    return Status(Code::invalid_argument,
+                  "some of the data are preferences and some are not; they are learned in runs of their own");
+  }
   std::optional<Packing> validating;
   if (validation) {
     LANDFALL_ASSIGN(validating, Packing::create(*validation, {sequences, 0, nullptr, 0}));
@@ -288,7 +301,7 @@ Status run(CommandContext& context) {
   LoraOptions lora_options{.targets = split(a.text("targets")), .seed = seed};
   LANDFALL_ASSIGN(lora_options.rank, integer(a, "rank", 8, 1, 1024));
   LANDFALL_ASSIGN(lora_options.alpha, number(a, "alpha", 16, 1e-3, 1e5));
-  options.identity.set("method", lora ? "lora" : "full");
+  options.identity.set("method", lora ? "lora" : "full").set("preferences", options.preferences);
   if (lora) {
     options.identity.set("rank", lora_options.rank).set("alpha", lora_options.alpha).set("targets", a.text("targets"));
   }
