@@ -58,7 +58,7 @@ struct ExampleReader::State {
       return out;
     }
     const Result<Json> parsed = parse_json(row.bytes, kRowLimits);
-    if (!parsed.ok()) return parsed.status().within("is no JSON that can be read, counted within the row");
+    if (!parsed.ok()) return Status(Code::invalid_argument, parsed.status().message() + " (counted in the row)");
     const Json& json = *parsed;
     if (!json.is_object()) return Status(Code::invalid_argument, "is no JSON object");
     const std::optional<RowShape> found = shape_of(json);
