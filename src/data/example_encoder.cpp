@@ -188,7 +188,11 @@ Result<std::optional<MarkedTokens>> ExampleEncoder::encode_nested(std::span<cons
     done = with.size();
     if (static_cast<int64_t>(out.size()) > context) break;
   }
-  trim(out);
+  if (done == text.size()) {
+    trim(out);
+  } else {
+    append(part_of(whole, done, text.size()), /*learned=*/false, out);  // so that the error states the length of all
+  }
   LANDFALL_TRY(check_length(out, context));
   if (!anything_learned(out)) return Status(Code::invalid_argument, "the chat form renders none of its answers");
   return std::optional(std::move(out));

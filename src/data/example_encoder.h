@@ -1,9 +1,10 @@
 // From an example to the tokens that a model reads, each with a mark that says whether the model learns to write it.
 // Immutable after create(); every const method is safe from any thread.
 //
-// Text: the tokenizer's beginning token where the model wants one, the text, the end-of-text token; all are learned.
-// A conversation is rendered by the same ChatFormat that serves it, and only the assistant's answers are learned, each
-// up to the token that ends it. Where an answer begins and ends is found by rendering the conversation before it, as a
+// Text: the tokenizer's beginning token where the model wants one, the text, the token that ends text in its family;
+// all are learned. Pieces of a long text have the first and the last of these where the text begins and ends. A
+// conversation is rendered by the same ChatFormat that serves it, and only the assistant's answers are learned, each up
+// to the token that ends it. Where an answer begins and ends is found by rendering the conversation before it, as a
 // prompt, and with it: when each of these is how the next begins, the whole conversation is one document, encoded
 // answer by answer at these cuts, so that each answer's tokens follow exactly the tokens of its prompt and no token
 // lies across a cut. Forms that render an earlier answer differently once another follows (they cut thinking out) give

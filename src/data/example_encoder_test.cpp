@@ -217,9 +217,15 @@ TEST(ExampleEncoder, a_preference_is_two_documents_that_share_their_prompt) {
 
 TEST(ExampleEncoder, what_cannot_be_encoded_is_refused_with_the_cause) {
   const ExampleEncoder encoder = chatml_encoder();
-  const auto long_chat = encoder.encode(chat(kTwoTurns), 20);
-  ASSERT_FALSE(long_chat.ok());
-  EXPECT_NE(long_chat.status().message().find("tokens, and the context holds 20"), std::string::npos);
+  const size_t length = encode(encoder, chat(kTwoTurns))[0].size();
+  EXPECT_TRUE(encoder.encode(chat(kTwoTurns), static_cast<int64_t>(length)).ok());
+  for (const size_t context : {size_t{2}, size_t{20}, length - 1}) {
+    const Status status = encoder.encode(chat(kTwoTurns), static_cast<int64_t>(context)).status();
+    // With the line end behind the last answer where reading stopped before that.
+    const size_t stated = context < length - 1 ? length + 1 : length;
+    EXPECT_EQ(status.message(), "the conversation has " + std::to_string(stated) + " tokens, and the context holds " +
+                                    std::to_string(context));
+  }
   const ExampleEncoder none =
       make_encoder(golden_tokenizer_spec("gpt-2", "", "<|endoftext|>", false), ChatFormat::Choice::file);
   EXPECT_EQ(none.encode(chat(kTwoTurns), 1000).status().code(), Code::failed_precondition);

@@ -58,7 +58,7 @@ struct ExampleReader::State {
       return out;
     }
     const Result<Json> parsed = parse_json(row.bytes, kRowLimits);
-    if (!parsed.ok()) return parsed.status().within("is no JSON that can be read, counted within the row");
+    if (!parsed.ok()) return Status(Code::invalid_argument, parsed.status().message() + " (counted in the row)");
     const Json& json = *parsed;
     if (!json.is_object()) return Status(Code::invalid_argument, "is no JSON object");
     const std::optional<RowShape> found = shape_of(json);
@@ -102,7 +102,7 @@ struct ExampleReader::State {
     for (size_t i = 0; i < std::min<size_t>(report.first_bad.size(), 3); ++i) {
       text += "; line " + std::to_string(report.first_bad[i].line) + ": " + report.first_bad[i].cause;
     }
-    return Status(Code::invalid_argument, text + "; mend these rows, or name the file that was meant");
+    return Status(Code::invalid_argument, text + "; mend what these lines tell, or name the file that was meant");
   }
 };
 

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 #include <unordered_map>
@@ -21,7 +22,7 @@ namespace landfall {
 
 class NearDuplicates {
  public:
-  static constexpr int kHashes = 128, kBands = 16, kRows = kHashes / kBands;
+  static constexpr size_t kHashes = 128, kBands = 16, kRows = kHashes / kBands;
   static constexpr double kThreshold = 0.8;
   using Signature = std::array<uint32_t, kHashes>;
 
