@@ -11,6 +11,8 @@ namespace {
 // A tile of C: packed, its part of A (168 rows x 256) stays in a second-level cache of 512 KB beside a passing B; a
 // strip of B (16 KB) stays in the first level. Columns and depth are multiples of the units of all formats.
 constexpr int64_t kGemmTileRows = 168, kGemmTileColumns = 256, kGemmDepth = 256;
+// As many such tiles, one below the other, share a packed part of B.
+constexpr int64_t kMostRows = 4 * kGemmTileRows;
 // Rooms for the packed parts, with what separates the strips.
 constexpr int64_t kGemmAFloats = kGemmTileRows * (kGemmDepth + 16);
 constexpr int64_t kGemmBFloats = kGemmTileColumns * kGemmDepth + 16 * 16;
@@ -38,7 +40,7 @@ PanelColumns unpack_of(const Ctx& ctx, const Gemm& g) {
 
 int64_t pieces(int64_t n, int64_t most) { return (n + most - 1) / most; }
 
-// Rows of the tiles that cut m rows evenly into as few as `most` allows; in whole register tiles, of 2, 6 or 12 rows.
+// Rows of the pieces that cut m rows evenly into as few as `most` allows; in whole register tiles, of 2, 6 or 12 rows.
 int64_t even_rows(int64_t m, int64_t most) { return m <= 0 ? 1 : pieces(pieces(m, pieces(m, most)), 12) * 12; }
 
 }  // namespace
@@ -53,11 +55,8 @@ int64_t gemm_scratch_floats() { return kGemmAFloats + kGemmBFloats + kGemmStageF
 void gemm_here(const Ctx& ctx, const Gemm& g, float* scratch) {
   const PanelColumns unpack = unpack_of(ctx, g);
   const auto tile = row_for(kKernels, ctx.device.kernels).tile;
-  const int64_t rows = even_rows(g.m, kGemmTileRows);
   for (int64_t n = 0; n < g.n; n += kGemmTileColumns) {
-    for (int64_t m = 0; m < g.m; m += rows) {
-      tile(g, unpack, m, std::min(rows, g.m - m), n, std::min(kGemmTileColumns, g.n - n), scratch);
-    }
+    tile(g, unpack, 0, g.m, n, std::min(kGemmTileColumns, g.n - n), scratch);
   }
 }
 
@@ -66,12 +65,12 @@ void gemm(Ctx& ctx, std::span<const Gemm> work) {
   const int threads = ctx.pool.threads();
   // Lower tiles where there would be too few to keep the threads evenly at work; each packs its part of B again, so no
   // lower than that costs little.
-  int64_t most = kGemmTileRows, tiles = 0;
+  int64_t most = kMostRows, tiles = 0;
   auto tiles_of = [&](const Gemm& g) { return pieces(g.m, even_rows(g.m, most)) * pieces(g.n, kGemmTileColumns); };
   for (;; most /= 2) {
     tiles = 0;
     for (const Gemm& g : work) tiles += tiles_of(g);
-    if (tiles >= 4 * threads || threads == 1 || most <= 60) break;
+    if (tiles >= 4 * threads || threads == 1 || most <= kGemmTileRows / 2) break;
   }
   auto* scratch =
       reinterpret_cast<float*>(ctx.arena.scratch(static_cast<size_t>(gemm_scratch_floats() * threads) * sizeof(float)));

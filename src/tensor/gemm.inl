@@ -56,16 +56,30 @@ inline void transpose_16(const float* const* row, int64_t n, float* out, int64_t
   }
 }
 
+// Asks for n numbers of a row that is packed three rows later: rows lie far apart, often on pages of their own, where
+// the processor does not look ahead by itself.
+inline constexpr int64_t kAhead = 3;
+inline void fetch_row(const float* p, int64_t n) {
+  for (int64_t i = 0; i < n; i += 16) __builtin_prefetch(p + i);
+}
+
 // Columns [k0, k0 + depth) of rows [m0, m0 + rows) of A: strip by strip [kGemmRows][kDepthStride], or where its rows
 // are columns [kGemmDepth][kGemmRows].
 inline void pack_a(const Factor& a, int64_t m0, int64_t rows, int64_t k0, int64_t depth, float* out) {
   if (!a.transposed) {
     for (int64_t i = 0; i < rows; ++i) {
-      std::memcpy(out + i * kDepthStride, a.row(m0 + i) + k0, static_cast<size_t>(depth) * 4);
+      if (i + kAhead < rows) fetch_row(a.row(m0 + i + kAhead) + k0, depth);
+      const float* from = a.row(m0 + i) + k0;
+      float* to = out + i * kDepthStride;
+      for (int64_t k = 0; k < depth; k += 16) {
+        const int n = static_cast<int>(depth - k < 16 ? depth - k : 16);
+        store(to + k, load_partial(from + k, n));
+      }
     }
     return;
   }
   for (int64_t k = 0; k < depth; ++k) {
+    if (k + kAhead < depth) fetch_row(a.row(k0 + k + kAhead) + m0, rows);
     const float* from = a.row(k0 + k) + m0;
     float* to = out + k * kGemmRows;
     int64_t i = 0;
@@ -108,6 +122,7 @@ inline void pack_b(const Factor& b, PanelColumns unpack, int64_t n0, int64_t col
     }
   } else {
     for (int64_t k = 0; k < depth; ++k) {
+      if (k + kAhead < depth) fetch_row(b.row(k0 + k + kAhead) + n0, columns);
       const float* from = b.row(k0 + k) + n0;
       for (int64_t i = 0; i < columns; i += 16) {
         const int n = static_cast<int>(columns - i < 16 ? columns - i : 16);
@@ -153,25 +168,28 @@ inline void multiply_strips(const float* a, const float* b, int64_t depth, float
   }
 }
 
-// Rows [m0, m0 + rows) and columns [n0, n0 + columns) of C, no more than a tile; n0 is a multiple of kGemmTileColumns.
+// Rows [m0, m0 + rows) and columns [n0, n0 + columns) of C; n0 is a multiple of kGemmTileColumns, which is the most.
 void gemm_tile(const Gemm& g, PanelColumns unpack, int64_t m0, int64_t rows, int64_t n0, int64_t columns,
                float* scratch) {
   float *a = scratch, *b = a + kGemmAFloats, *stage = b + kGemmBFloats;
   for (int64_t k0 = 0; k0 < g.k; k0 += kGemmDepth) {
     const int64_t depth = g.k - k0 < kGemmDepth ? g.k - k0 : kGemmDepth;
     pack_b(g.b, unpack, n0, columns, k0, depth, b, stage);
-    pack_a(g.a, m0, rows, k0, depth, a);
-    for (int64_t j = 0; j < columns; j += kStrip) {
-      const int width = static_cast<int>(columns - j < kStrip ? columns - j : kStrip);
-      const float* strip = b + j / kStrip * kStripFloats;
-      for (int64_t i = 0; i < rows; i += kGemmRows) {
-        const int height = static_cast<int>(rows - i < kGemmRows ? rows - i : kGemmRows);
-        float* c[kGemmRows];
-        for (int r = 0; r < height; ++r) c[r] = g.c_row(m0 + i + r) + n0 + j;
-        if (g.a.transposed) {
-          multiply_strips<1, kGemmRows>(a + i * kDepthStride, strip, depth, c, height, width);
-        } else {
-          multiply_strips<kDepthStride, 1>(a + i * kDepthStride, strip, depth, c, height, width);
+    for (int64_t part = 0; part < rows; part += kGemmTileRows) {
+      const int64_t m = m0 + part, in_part = rows - part < kGemmTileRows ? rows - part : kGemmTileRows;
+      pack_a(g.a, m, in_part, k0, depth, a);
+      for (int64_t j = 0; j < columns; j += kStrip) {
+        const int width = static_cast<int>(columns - j < kStrip ? columns - j : kStrip);
+        const float* strip = b + j / kStrip * kStripFloats;
+        for (int64_t i = 0; i < in_part; i += kGemmRows) {
+          const int height = static_cast<int>(in_part - i < kGemmRows ? in_part - i : kGemmRows);
+          float* c[kGemmRows];
+          for (int r = 0; r < height; ++r) c[r] = g.c_row(m + i + r) + n0 + j;
+          if (g.a.transposed) {
+            multiply_strips<1, kGemmRows>(a + i * kDepthStride, strip, depth, c, height, width);
+          } else {
+            multiply_strips<kDepthStride, 1>(a + i * kDepthStride, strip, depth, c, height, width);
+          }
         }
       }
     }

@@ -46,11 +46,12 @@ class ModelTape : public testing::TestWithParam<std::string> {
   }
 
   // The gradient of every weight, in order of weights(); empty where nothing reached.
-  std::vector<std::vector<double>> gradients(Device device) {
+  std::vector<std::vector<double>> gradients(Device device) { return gradients(device, pool_); }
+  std::vector<std::vector<double>> gradients(Device device, ThreadPool& pool) {
     Tape tape;
     Arena arena;
     const Batch b = batch();
-    Ctx ctx = make_ctx(tape, device, pool_, arena, b, nullptr);
+    Ctx ctx = make_ctx(tape, device, pool, arena, b, nullptr);
     const Tensor logits = forward(ctx, model());
     tape.backward(ctx, {{seed(arena, logits)}});
     return weight_gradients(tape);
@@ -147,6 +148,15 @@ TEST_P(ModelTape, KernelsGiveTheGradientsOfTheReference) {
     for (size_t i = 0; i < got.size(); ++i) {
       EXPECT_LE(relative_error(got[i], expected[i]), 1e-4) << name(set) << ", " << model().weights()[i].name;
     }
+  }
+}
+
+TEST_P(ModelTape, GradientsDoNotDependOnThreads) {
+  const Device device{available_kernel_sets().back(), true};
+  const std::vector<std::vector<double>> expected = gradients(device);
+  for (int threads : {1, 3}) {
+    ThreadPool pool(threads);
+    EXPECT_EQ(gradients(device, pool), expected) << threads;
   }
 }
 
