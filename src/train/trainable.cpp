@@ -45,6 +45,7 @@ Result<Trainable> Trainable::full(const Model& model, ThreadPool& pool) {
   for (const Weight& w : model.weights()) {
     if (model.spec(w).name == "exp_probs_b") continue;  // decides which experts are chosen, which has no gradient
     Parameter p{.name = w.name, .experts = w.experts, .out = w.out, .in = w.in, .decays = w.out > 1};
+    p.hidden = p.decays && model.layer_of(w) >= 0;
     p.value.resize(static_cast<size_t>(w.elements()));
     pool.parallel_for(w.experts * w.out, 16, [&](int64_t begin, int64_t end, int) {
       for (int64_t r = begin; r < end; ++r) unpack_rows(w, r / w.out, r % w.out, 1, p.value.data() + r * w.in);
@@ -74,8 +75,8 @@ Result<Trainable> Trainable::lora(const Model& model, const LoraOptions& options
   for (const Weight& w : model.weights()) {
     if (model.layer_of(w) < 0 || std::find(targets.begin(), targets.end(), model.spec(w).name) == targets.end())
       continue;
-    Parameter a{.name = w.name + ".lora_a", .out = options.rank, .in = w.in, .decays = true};
-    Parameter b{.name = w.name + ".lora_b", .out = w.out, .in = options.rank, .decays = true};
+    Parameter a{.name = w.name + ".lora_a", .out = options.rank, .in = w.in, .decays = true, .hidden = true};
+    Parameter b{.name = w.name + ".lora_b", .out = w.out, .in = options.rank, .decays = true, .hidden = true};
     b.factor = static_cast<float>(options.alpha / static_cast<double>(options.rank));
     // As PEFT does: uniform with variance 1 / (3 in), Kaiming's with a = sqrt(5).
     a.value.resize(static_cast<size_t>(a.elements()));

@@ -26,6 +26,7 @@ struct Parameter {
   Weight seen;               // what steps multiply with: value times `factor`, packed
   float factor = 1.0f;
   bool decays = false;  // weight decay applies: matrices, not norms and biases
+  bool hidden = false;  // a matrix of the layers, not of tokens at either end
 
   int64_t elements() const { return experts * out * in; }
 };

@@ -76,11 +76,12 @@ Trainer::Trainer(Env& env, const Model& model, Trainable& trainable, const Packi
 // All that the numbers depend on.
 Json Trainer::identity() const {
   const Schedule& s = options_.schedule;
-  const AdamWOptions& o = options_.optimizer;
+  const OptimizerOptions& o = options_.optimizer;
   Json out = options_.identity;
   out.set("model", digest_of(model_)).set("data", packing_.identity()).set("parameters", trainable_.elements());
   out.set("steps", s.steps).set("warm-up", s.warm_up).set("schedule", name(s.shape)).set("learning rate", s.peak);
   out.set("floor", s.floor_share).set("decay part", s.decay_share).set("batches of a step", options_.accumulate);
+  out.set("optimizer", o.kind == OptimizerOptions::Kind::muon ? "muon" : "adamw").set("momentum", o.momentum);
   out.set("beta1", o.beta1).set("beta2", o.beta2).set("epsilon", o.epsilon).set("weight decay", o.weight_decay);
   out.set("clip", o.clip).set("spike", options_.spike);
   if (options_.preferences) out.set("beta", options_.beta);
@@ -127,18 +128,23 @@ Status Trainer::save() {
 }
 
 Status Trainer::restore(const Checkpoint& c) {
-  const size_t bytes = static_cast<size_t>(trainable_.elements()) * 4;
+  const auto parameters = trainable_.parameters();
   for (const char* part : {"values.bin", "first_moments.bin", "second_moments.bin"}) {
+    auto numbers = [&](size_t i) -> std::vector<float>& {
+      if (part[0] == 'v') return parameters[i].value;
+      return part[0] == 'f' ? optimizer_.moments()[i].first : optimizer_.moments()[i].second;
+    };
+    size_t bytes = 0;
+    for (size_t i = 0; i < parameters.size(); ++i) bytes += numbers(i).size() * 4;
     const auto found = c.parts.find(part);
     if (found == c.parts.end() || found->second->bytes().size() != bytes) {
       return Status(Code::data_loss, "checkpoint '" + c.folder + "' has no '" + part + "' of " + std::to_string(bytes) +
                                          " bytes; it is of another model");
     }
     const std::byte* from = found->second->bytes().data();
-    for (size_t i = 0; i < trainable_.parameters().size(); ++i) {
-      std::vector<float>& to = part[0] == 'v'   ? trainable_.parameters()[i].value
-                               : part[0] == 'f' ? optimizer_.moments()[i].first
-                                                : optimizer_.moments()[i].second;
+    for (size_t i = 0; i < parameters.size(); ++i) {
+      std::vector<float>& to = numbers(i);
+      if (to.empty()) continue;
       std::memcpy(to.data(), from, to.size() * 4);
       from += to.size() * 4;
     }
@@ -193,14 +199,14 @@ Result<Trainer::Attempt> Trainer::attempt() {
   for (const Parameter& p : trainable_.parameters()) gradients.push_back(step_.gradient(p));
   StepReport& r = out.report;
   r.loss = sum / divisor;
-  r.norm = AdamW::norm(trainable_.parameters(), gradients, pool_);
+  r.norm = Optimizer::norm(trainable_.parameters(), gradients, pool_);
   r.learning_rate = options_.schedule.at(done_);
   r.epoch = cursor_.epoch;
   r.steps = options_.schedule.steps;
   r.step = done_ + 1;
   const bool spike = recent_.size() == kRecent && r.loss > options_.spike * median(recent_);
   if (!std::isfinite(r.loss) || !std::isfinite(r.norm) || spike) return out;
-  optimizer_.update(trainable_.parameters(), gradients, r.norm, r.learning_rate, done_, pool_);
+  optimizer_.update(trainable_.parameters(), gradients, r.norm, r.learning_rate, done_, pool_, options_.kernels);
   trainable_.publish(pool_);
   recent_.push_back(r.loss);
   if (recent_.size() > kRecent) recent_.erase(recent_.begin());

@@ -11,8 +11,8 @@
 #include <string>
 
 #include "data/packing.h"
-#include "train/adamw.h"
 #include "train/checkpoint.h"
+#include "train/optimizer.h"
 #include "train/preference.h"
 #include "train/schedule.h"
 #include "train/step.h"
@@ -21,7 +21,7 @@ namespace landfall {
 
 struct TrainerOptions {
   Schedule schedule;  // and how many steps there are
-  AdamWOptions optimizer;
+  OptimizerOptions optimizer;
   int64_t accumulate = 1;  // batches of a step
   Recompute recompute = Recompute::none;
   KernelSet kernels = KernelSet::scalar;
@@ -97,7 +97,7 @@ class Trainer {
   ThreadPool& pool_;
   TrainerOptions options_;
   Step step_;
-  AdamW optimizer_;
+  Optimizer optimizer_;
   CheckpointFolder checkpoints_;
 
   int64_t done_ = 0;      // steps

@@ -114,9 +114,18 @@ TEST_F(TrainerTest, LowRankAdditionsLearn) {
   EXPECT_LT(losses_.back(), 0.8 * losses_.front());
 }
 
+TEST_F(TrainerTest, MuonLearns) {
+  options_.optimizer.kind = OptimizerOptions::Kind::muon;
+  options_.schedule.steps = 60;
+  share();
+  EXPECT_LT(losses_.back(), 0.5 * losses_.front());
+}
+
 TEST_F(TrainerTest, AStoppedRunEndsAsAnUnbrokenOne) {
-  for (bool low_rank : {false, true}) {
-    const std::string base = join_path(temporary_.path, low_rank ? "lora" : "full");
+  for (int kind : {0, 1, 2}) {
+    const bool low_rank = kind == 1;
+    if (kind == 2) options_.optimizer.kind = OptimizerOptions::Kind::muon;
+    const std::string base = join_path(temporary_.path, std::to_string(kind));
     options_.folder = base;
     losses_.clear();
     const auto unbroken = share(nullptr, low_rank);

@@ -48,6 +48,7 @@ constexpr Flag kFlags[] = {
      .kind = Flag::Kind::number,
      .help = "for data with preferences: how firmly the model is held to what it was",
      .otherwise = "0.1"},
+    {.name = "optimizer", .help = "adamw, or muon for the matrices of the layers", .otherwise = "adamw"},
     {.name = "weight-decay", .kind = Flag::Kind::number, .help = "of matrices", .otherwise = "0.01"},
     {.name = "replay", .help = "general examples mixed in, against forgetting"},
     {.name = "replay-share", .kind = Flag::Kind::number, .help = "their share of all tokens", .otherwise = "0.1"},
@@ -99,6 +100,9 @@ Result<TrainerOptions> trainer_options(const Arguments& a, bool lora) {
                                                             {{"cosine", Schedule::Shape::cosine},
                                                              {"linear", Schedule::Shape::linear},
                                                              {"wsd", Schedule::Shape::wsd}}));
+  LANDFALL_ASSIGN(o.optimizer.kind, choice<OptimizerOptions::Kind>(a, "optimizer", "adamw",
+                                                                   {{"adamw", OptimizerOptions::Kind::adamw},
+                                                                    {"muon", OptimizerOptions::Kind::muon}}));
   LANDFALL_ASSIGN(o.optimizer.weight_decay, number(a, "weight-decay", 0.01, 0, 1));
   LANDFALL_ASSIGN(o.accumulate, integer(a, "accumulate", 1, 1, 4096));
   LANDFALL_ASSIGN(

@@ -1,5 +1,7 @@
-// AdamW (Loshchilov & Hutter, arXiv 1711.05101) with clipping of the gradients' common norm. Each number is updated by
-// itself, and sums run in one fixed order, so the result does not depend on threads. Owns the moments.
+// What makes an update of gradients, after clipping their common norm:
+//   AdamW  each number by itself (Loshchilov & Hutter, arXiv 1711.05101)
+//   Muon   matrices of the layers by the orthogonal part of their momentum (train/muon.h), the rest as AdamW does
+// Sums run in one fixed order, so the result does not depend on threads. Owns the moments.
 #pragma once
 
 #include <span>
@@ -11,29 +13,33 @@
 
 namespace landfall {
 
-struct AdamWOptions {
+struct OptimizerOptions {
+  enum class Kind : uint8_t { adamw, muon };
+  Kind kind = Kind::adamw;
   double beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8;
   double weight_decay = 0.1;  // of parameters that decay, times the learning rate
+  double momentum = 0.95;     // of Muon
   double clip = 1.0;          // largest norm of all gradients together; 0: no clipping
 };
 
-class AdamW {
+class Optimizer {
  public:
-  AdamW(const AdamWOptions& options, std::span<const Parameter> parameters);
+  Optimizer(const OptimizerOptions& options, std::span<const Parameter> parameters);
 
   // The norm of all gradients, of the values themselves. gradients: one for each parameter, f32, or without memory.
   static double norm(std::span<const Parameter> parameters, std::span<const Tensor> gradients, ThreadPool& pool);
   // One update of every parameter. step: from 0. `norm`: as norm() gives it.
   void update(std::span<Parameter> parameters, std::span<const Tensor> gradients, double norm, double learning_rate,
-              int64_t step, ThreadPool& pool);
+              int64_t step, ThreadPool& pool, KernelSet kernels);
 
   struct Moments {
-    std::vector<float> first, second;  // as Parameter::value
+    std::vector<float> first, second;  // as Parameter::value; Muon has no second
   };
   std::span<Moments> moments() { return moments_; }
 
  private:
-  AdamWOptions options_;
+  bool by_muon(const Parameter& p) const { return options_.kind == OptimizerOptions::Kind::muon && p.hidden; }
+  OptimizerOptions options_;
   std::vector<Moments> moments_;
 };
 

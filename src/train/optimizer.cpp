@@ -1,9 +1,10 @@
-#include "train/adamw.h"
+#include "train/optimizer.h"
 
 #include <algorithm>
 #include <cmath>
 
 #include "tensor/access.h"
+#include "train/muon.h"
 
 namespace landfall {
 namespace {
@@ -12,14 +13,14 @@ constexpr int64_t kPiece = 1 << 16;  // numbers; sums of pieces are added in ord
 
 }  // namespace
 
-AdamW::AdamW(const AdamWOptions& options, std::span<const Parameter> parameters) : options_(options) {
+Optimizer::Optimizer(const OptimizerOptions& options, std::span<const Parameter> parameters) : options_(options) {
   for (const Parameter& p : parameters) {
     const auto n = static_cast<size_t>(p.elements());
-    moments_.push_back({std::vector<float>(n), std::vector<float>(n)});
+    moments_.push_back({std::vector<float>(n), std::vector<float>(by_muon(p) ? 0 : n)});
   }
 }
 
-double AdamW::norm(std::span<const Parameter> parameters, std::span<const Tensor> gradients, ThreadPool& pool) {
+double Optimizer::norm(std::span<const Parameter> parameters, std::span<const Tensor> gradients, ThreadPool& pool) {
   double squares = 0;
   for (size_t i = 0; i < parameters.size(); ++i) {
     if (!gradients[i].buffer) continue;
@@ -41,8 +42,8 @@ double AdamW::norm(std::span<const Parameter> parameters, std::span<const Tensor
   return std::sqrt(squares);
 }
 
-void AdamW::update(std::span<Parameter> parameters, std::span<const Tensor> gradients, double norm,
-                   double learning_rate, int64_t step, ThreadPool& pool) {
+void Optimizer::update(std::span<Parameter> parameters, std::span<const Tensor> gradients, double norm,
+                       double learning_rate, int64_t step, ThreadPool& pool, KernelSet kernels) {
   const double t = static_cast<double>(step + 1);
   const double clip = options_.clip > 0 && norm > options_.clip ? options_.clip / norm : 1.0;
   const auto beta1 = static_cast<float>(options_.beta1), beta2 = static_cast<float>(options_.beta2);
@@ -56,6 +57,10 @@ void AdamW::update(std::span<Parameter> parameters, std::span<const Tensor> grad
     const float* g = data<float>(gradients[i]);
     const auto factor = static_cast<float>(clip * p.factor);
     const auto keep = static_cast<float>(p.decays ? 1.0 - learning_rate * options_.weight_decay : 1.0);
+    if (by_muon(p)) {
+      muon_update(p, g, factor, learning_rate, options_, moments_[i].first, pool, kernels);
+      continue;
+    }
     float *value = p.value.data(), *first = moments_[i].first.data(), *second = moments_[i].second.data();
     pool.parallel_for(p.elements(), 4096, [=](int64_t begin, int64_t end, int) {
       for (int64_t k = begin; k < end; ++k) {
