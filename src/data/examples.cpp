@@ -102,7 +102,7 @@ struct ExampleReader::State {
     for (size_t i = 0; i < std::min<size_t>(report.first_bad.size(), 3); ++i) {
       text += "; line " + std::to_string(report.first_bad[i].line) + ": " + report.first_bad[i].cause;
     }
-    return Status(Code::invalid_argument, text + "; mend these rows, or name the file that was meant");
+    return Status(Code::invalid_argument, text + "; mend what these lines tell, or name the file that was meant");
   }
 };
 

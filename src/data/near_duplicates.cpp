@@ -94,10 +94,10 @@ bool NearDuplicates::seen(std::string_view text) {
   const Signature signature = signature_of(text);
   if (signature[0] == UINT32_MAX) return false;  // no words to compare
   std::array<uint64_t, kBands> keys;
-  for (int band = 0; band < kBands; ++band) {
-    uint64_t key = mixed(static_cast<uint64_t>(band) + 1);
-    for (int row = 0; row < kRows; ++row) key = mixed(key + signature[static_cast<size_t>(band * kRows + row)]);
-    keys[static_cast<size_t>(band)] = key;
+  for (size_t band = 0; band < kBands; ++band) {
+    uint64_t key = mixed(band + 1);
+    for (size_t row = 0; row < kRows; ++row) key = mixed(key + signature[band * kRows + row]);
+    keys[band] = key;
     const auto met = bands_.find(key);
     if (met == bands_.end()) continue;
     for (const uint32_t other : met->second) {
