@@ -7,8 +7,8 @@
 // a script that is written without spaces. 128 hash functions each keep the smallest hash of the set; the share of them
 // in which two texts agree estimates the share of shingles that they have in common, with a standard error of at most
 // 0.044. Texts meet when one of 16 bands of 8 agrees: 95 % of those with 0.8 in common, 0.1 % with 0.3. Only an
-// agreement of 0.8 drops a text. The result depends on the texts and their order alone. One thread; about 1 kB for each
-// text kept.
+// agreement of 0.8 drops a text. The result depends on the texts and their order alone. One thread; some 1.5 kB for
+// each text kept.
 #pragma once
 
 #include <array>
