@@ -53,8 +53,9 @@ void Optimizer::update(std::span<Parameter> parameters, std::span<const Tensor> 
   const auto root = static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(options_.beta2, t)));
   for (size_t i = 0; i < parameters.size(); ++i) {
     Parameter& p = parameters[i];
-    if (!gradients[i].buffer) continue;
-    const float* g = data<float>(gradients[i]);
+    // What nothing has reached has a gradient of zeros, and moves on by its moments like all others.
+    const std::vector<float> zeros(gradients[i].buffer ? 0 : p.value.size());
+    const float* g = gradients[i].buffer ? data<float>(gradients[i]) : zeros.data();
     const auto factor = static_cast<float>(clip * p.factor);
     const auto keep = static_cast<float>(p.decays ? 1.0 - learning_rate * options_.weight_decay : 1.0);
     if (by_muon(p)) {

@@ -142,7 +142,7 @@ TEST_F(TapeGraph, UsesOfATensorAddUp) {
   EXPECT_EQ(load_doubles(tape.gradient(x)), (Numbers{14, 20}));
   EXPECT_EQ(load_doubles(tape.weight_gradient(7)), (Numbers{96, 200, 40, 56}));
   tape.zero_gradients();
-  EXPECT_EQ(tape.weight_gradient(7).buffer, nullptr);
+  for (double v : load_doubles(tape.weight_gradient(7))) EXPECT_EQ(v, 0);
 }
 
 TEST_F(TapeGraph, SeveralSeedsAddUpAndOthersAreNotReached) {
@@ -157,7 +157,7 @@ TEST_F(TapeGraph, SeveralSeedsAddUpAndOthersAreNotReached) {
   EXPECT_EQ(load_doubles(tape.gradient(x)), (Numbers{2, 320}));
   EXPECT_EQ(tape.gradient(other).buffer, nullptr);
   EXPECT_EQ(tape.gradient(unused).buffer, nullptr);
-  EXPECT_EQ(tape.weight_gradient(7).buffer, nullptr);
+  for (double v : load_doubles(tape.weight_gradient(7))) EXPECT_EQ(v, 0);
 }
 
 TEST_F(TapeGraph, OnlyWhatIsTrainableHasAGradient) {
