@@ -90,8 +90,10 @@ class ModelSource {
   std::unordered_map<std::string, size_t> index_;
 };
 
-// The two file formats; the bytes functions are what fuzzers call.
+// The two file formats.
 Status read_gguf(Env& env, const std::string& path, ModelSource& out);
 Status read_hugging_face(Env& env, const std::string& path, ModelSource& out);
+// The tensor directory of one safetensors file; the tensors point into `bytes`. `file` is named in errors.
+Status read_safetensors(const std::string& file, std::span<const std::byte> bytes, std::vector<FileTensor>& out);
 
 }  // namespace landfall
