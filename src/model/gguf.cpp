@@ -43,6 +43,7 @@ class Cursor {
   }
   size_t remaining() const { return bytes_.size() - at_; }
   size_t position() const { return at_; }
+  std::span<const std::byte> since(size_t begin) const { return bytes_.subspan(begin, at_ - begin); }
   bool failed() const { return failed_; }
 
  private:
@@ -154,7 +155,7 @@ Status read_array(const std::string& path, Cursor& c, const std::string& key, Js
 struct Header {
   uint64_t tensors = 0;
   uint64_t alignment = 32;
-  size_t end = 0;  // of the metadata
+  std::vector<ModelSource::RawValue> raw;
 };
 
 Status read_metadata(const std::string& path, Cursor& c, Json& config, Arrays& arrays, Header& header) {
@@ -177,6 +178,7 @@ Status read_metadata(const std::string& path, Cursor& c, Json& config, Arrays& a
   const auto values = c.take<uint64_t>();
   if (values > c.remaining() / 13) return truncated(path, c, "metadata");  // key length, type and one byte at least
   for (uint64_t i = 0; i < values; ++i) {
+    const size_t begin = c.position();
     const std::string key = c.string();
     const auto type = c.take<uint32_t>();
     if (c.failed()) return truncated(path, c, "metadata");
@@ -191,6 +193,7 @@ Status read_metadata(const std::string& path, Cursor& c, Json& config, Arrays& a
                     "'" + path + "': metadata '" + key + "' has the unknown type " + std::to_string(type));
     }
     if (c.failed()) return truncated(path, c, "metadata");
+    header.raw.push_back({key, c.since(begin)});
   }
   const int64_t alignment = config["general.alignment"].integer(32);
   if (alignment <= 0 || alignment > (1 << 20) || !std::has_single_bit(static_cast<uint64_t>(alignment))) {
@@ -293,6 +296,7 @@ Status read_gguf(Env& env, const std::string& path, ModelSource& out) {
     }
     if (part == 0) {
       out.config = std::move(config);
+      out.raw_metadata = std::move(header.raw);
       arrays = std::move(part_arrays);
     }
   }

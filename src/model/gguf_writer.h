@@ -3,36 +3,28 @@
 // Source: the format's specification in ggml.
 #pragma once
 
-#include <functional>
+#include <cstdint>
 #include <span>
 #include <string>
-#include <vector>
 
-#include "base/env.h"
 #include "base/json.h"
-#include "tensor/format.h"
+#include "model/tensor_file.h"
 
 namespace landfall {
 
-struct GgufTensor {
-  std::string name;
-  std::vector<int64_t> shape;  // slowest first; the last is a multiple of the format's block
-  const Format* format = nullptr;
-
-  int64_t columns() const { return shape.back(); }
-  int64_t rows() const;  // product of all other axes
-  int64_t row_bytes() const { return columns() / format->block * format->block_bytes; }
-  int64_t bytes() const { return rows() * row_bytes(); }
+// Keys with their values as the file has them, one behind the other.
+struct GgufMetadata {
+  uint64_t count = 0;
+  std::string bytes;
+  uint64_t alignment = 32;  // what "general.alignment" among them says
 };
 
-// Puts rows [first, first + count) of tensor number `tensor` into `out`, in the format's blocks. Called once for every
-// row, in the order of the file, with pieces of some megabytes.
-using FillRows = std::function<Status(size_t tensor, int64_t first, int64_t count, std::span<std::byte> out)>;
-
 // metadata: an object of full keys. Whole numbers become u32 (or i64 where they do not fit), other numbers f32, arrays
-// arrays of i32, f32 or strings by their first element. "general.alignment" is obeyed. progress(bytes done, bytes of
-// all) returning false cancels.
-Status write_gguf(Env& env, const std::string& path, const Json& metadata, std::span<const GgufTensor> tensors,
-                  const FillRows& fill, const std::function<bool(uint64_t, uint64_t)>& progress);
+// arrays of i32, f32 or strings by their first element.
+GgufMetadata encode_metadata(const Json& metadata);
+
+// progress(bytes done, bytes of all) returning false cancels.
+Status write_gguf(Env& env, const std::string& path, const GgufMetadata& metadata,
+                  std::span<const OutputTensor> tensors, const FillRows& fill, const Progress& progress);
 
 }  // namespace landfall

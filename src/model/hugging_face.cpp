@@ -59,7 +59,6 @@ Status read_tensor(const std::string& file, const std::string& name, const Json&
 
 }  // namespace
 
-// For fuzzing too: the tensor directory of one safetensors file.
 Status read_safetensors(const std::string& file, std::span<const std::byte> bytes, std::vector<FileTensor>& out) {
   if (bytes.size() < 8) return damaged(file, "it is only " + std::to_string(bytes.size()) + " bytes long");
   uint64_t length = 0;

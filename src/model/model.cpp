@@ -76,12 +76,6 @@ std::string weight_name(const WeightSpec& spec, const WeightPlace& place, const 
   return with_expert(tensor, "*") + (place.period > 0 ? "[" + spec.name + "]" : "");
 }
 
-// The file's tensor that holds rows of expert e, and the number of its first row there.
-struct Rows {
-  const FileTensor* tensor;
-  int64_t first;
-};
-
 const WeightPlace* place_of(const ModelSource& source, const WeightSpec& spec) {
   for (const WeightPlace& place : spec.places) {
     const std::string& name = source.kind == ModelSource::Kind::gguf ? place.gguf : place.hf;
@@ -90,7 +84,7 @@ const WeightPlace* place_of(const ModelSource& source, const WeightSpec& spec) {
   return nullptr;
 }
 
-Rows rows_of(const ModelSource& source, const WeightSpec& spec, const WeightPlace& place, int64_t expert) {
+FileRows rows_of(const ModelSource& source, const WeightSpec& spec, const WeightPlace& place, int64_t expert) {
   const std::string& name = source.kind == ModelSource::Kind::gguf ? place.gguf : place.hf;
   const bool per_expert = name.find("{e}") != std::string::npos;
   const int64_t period = place.period > 0 ? place.period : spec.out;
@@ -313,7 +307,7 @@ Status load_weights(const ModelSource& source, ThreadPool& pool,
     const WeightSpec& spec = model.specs_[i];
     const WeightPlace& place = *place_of(source, spec);
     if (w.experts == 1 && w.out == 1) {  // a vector, whatever its type in the file
-      const Rows rows = rows_of(source, spec, place, 0);
+      const FileRows rows = rows_of(source, spec, place, 0);
       std::vector<std::byte> scratch;
       auto row = rows.tensor->read_row(rows.first, scratch);
       if (!row.ok()) return row.status();
@@ -323,7 +317,7 @@ Status load_weights(const ModelSource& source, ThreadPool& pool,
         std::vector<std::byte> scratch[kPanelRows];
         for (int64_t task = begin; task < end && !failed.load(std::memory_order_relaxed); ++task) {
           const int64_t expert = task / w.panels(), panel = task % w.panels();
-          const Rows rows = rows_of(source, spec, place, expert);
+          const FileRows rows = rows_of(source, spec, place, expert);
           const std::byte* pointers[kPanelRows] = {};
           for (int64_t r = 0; r < kPanelRows && panel * kPanelRows + r < w.out; ++r) {
             auto row = rows.tensor->read_row(rows.first + panel * kPanelRows + r, scratch[r]);
@@ -341,6 +335,10 @@ Status load_weights(const ModelSource& source, ThreadPool& pool,
       return Status(Code::cancelled, "loading was stopped");
   }
   return failure;
+}
+
+FileRows file_rows(const ModelSource& source, const WeightSpec& spec, int64_t expert) {
+  return rows_of(source, spec, *place_of(source, spec), expert);
 }
 
 Tensor forward(Ctx& ctx, const Model& model, Tensor* hidden) {

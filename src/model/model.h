@@ -70,6 +70,14 @@ Result<Model> describe_multi_token(const ModelSource& source, const Model& model
 Status load_weights(const ModelSource& source, ThreadPool& pool,
                     const std::function<bool(uint64_t, uint64_t)>& progress, Model& model, bool copy = false);
 
+// Where the rows of one expert's weight stand in the files: from row `first` of the tensor on, as many as it has. The
+// weight is one of a model that was described from `source`.
+struct FileRows {
+  const FileTensor* tensor;
+  int64_t first;
+};
+FileRows file_rows(const ModelSource& source, const WeightSpec& spec, int64_t expert);
+
 // One forward pass: embed, layers, norm, head -> logits [wanted rows, vocab] in the arena, and where asked for the
 // hidden states [rows, width] that the output matrix multiplies. When the reader does not keep outputs, the arena is
 // reset after each layer and only the state between layers survives.

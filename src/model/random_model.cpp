@@ -7,65 +7,15 @@
 #include <tuple>
 
 #include "model/architecture.h"
+#include "model/gguf_writer.h"
 #include "model/rope_scaling.h"
 #include "model/tokenizer/placeholder.h"
 
 namespace landfall {
 namespace {
 
-// ---- types
-
-struct FileType {
-  std::string_view name;
-  int number;             // general.file_type
-  std::string_view most;  // the format of most matrices
-  std::string_view half;  // of half of the value and down matrices; "": as most
-};
-
-constexpr FileType kTypes[] = {
-    {"F32", 0, "F32", ""},        {"F16", 1, "F16", ""},        {"BF16", 32, "BF16", ""},
-    {"Q8_0", 7, "Q8_0", ""},      {"Q4_0", 2, "Q4_0", ""},      {"Q4_1", 3, "Q4_1", ""},
-    {"Q5_0", 8, "Q5_0", ""},      {"Q5_1", 9, "Q5_1", ""},      {"Q2_K_S", 21, "Q2_K", ""},
-    {"Q3_K_S", 11, "Q3_K", ""},   {"Q4_K_S", 14, "Q4_K", ""},   {"Q4_K_M", 15, "Q4_K", "Q6_K"},
-    {"Q5_K_S", 16, "Q5_K", ""},   {"Q6_K", 18, "Q6_K", ""},     {"Q5_K_M", 17, "Q5_K", "Q6_K"},
-    {"IQ4_NL", 25, "IQ4_NL", ""}, {"IQ4_XS", 30, "IQ4_XS", ""}, {"MXFP4", 38, "MXFP4", ""},
-};
-
-// What stands in for a format whose blocks of 256 do not fit the row.
-constexpr std::pair<std::string_view, std::string_view> kSmallBlocks[] = {
-    {"Q2_K", "IQ4_NL"}, {"Q3_K", "IQ4_NL"}, {"IQ4_XS", "IQ4_NL"}, {"Q4_K", "Q5_0"}, {"Q5_K", "Q5_1"}, {"Q6_K", "Q8_0"}};
-
-const Format* fitting(std::string_view name, int64_t columns) {
-  const Format* format = format_by_name(name);
-  if (columns % format->block == 0) return format;
-  for (const auto& [large, small] : kSmallBlocks) {
-    if (large == name) return format_by_name(small);
-  }
-  return format_by_name("F16");
-}
-
-Result<FileType> find_type(std::string_view name) {
-  for (const FileType& type : kTypes) {
-    if (type.name == name) return type;
-  }
-  return Status(Code::invalid_argument,
-                "there is no type '" + std::string(name.substr(0, 80)) + "'; known are: " + random_model_types());
-}
-
 bool ends(std::string_view text, std::string_view end) { return text.ends_with(end); }
 bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
-
-const Format* choose(const FileType& type, std::string_view name, int64_t columns, int64_t layer, int64_t layers) {
-  if (ends(name, "ffn_gate_inp.weight")) return format_by_name("F32");
-  const Format* most = format_by_name(type.most);
-  if (type.name == "MXFP4" && !contains(name, "_exps")) return fitting("Q8_0", columns);
-  if (name == "output.weight" && most->bits_per_weight() < 8) return fitting("Q6_K", columns);
-  const bool wanted = ends(name, "attn_v.weight") || contains(name, "ffn_down");
-  const int64_t eighth = layers / 8;
-  if (!type.half.empty() && wanted && (layer < eighth || layer >= 7 * layers / 8 || (layer - eighth) % 3 == 2))
-    return fitting(type.half, columns);
-  return fitting(type.most, columns);
-}
 
 // ---- numbers
 
@@ -92,7 +42,7 @@ class Random {  // splitmix64 (Steele, Lea, Flood 2014)
 // ---- the tensors of a model
 
 struct Plan {
-  std::vector<GgufTensor> tensors;
+  std::vector<OutputTensor> tensors;
   struct Content {
     double deviation = 0;
     std::vector<float> values;  // the whole tensor where it is not random
@@ -104,7 +54,7 @@ struct Plan {
     contents.push_back(std::move(content));
   }
   bool has(const std::string& name) const {
-    return std::any_of(tensors.begin(), tensors.end(), [&](const GgufTensor& t) { return t.name == name; });
+    return std::any_of(tensors.begin(), tensors.end(), [&](const OutputTensor& t) { return t.name == name; });
   }
 };
 
@@ -146,7 +96,7 @@ std::vector<double> zipf_deviations(int64_t experts, int64_t chosen) {
   return out;
 }
 
-void add_weight(Plan& plan, const FileType& type, const WeightSpec& spec, int64_t layer, int64_t layers) {
+void add_weight(Plan& plan, const GgufType& type, const WeightSpec& spec, int64_t layer, int64_t layers) {
   const auto place =
       std::find_if(spec.places.begin(), spec.places.end(), [](const WeightPlace& p) { return !p.gguf.empty(); });
   LANDFALL_CHECK(place != spec.places.end(), spec.name);
@@ -161,7 +111,7 @@ void add_weight(Plan& plan, const FileType& type, const WeightSpec& spec, int64_
     shape[0] = spec.experts * place->period;
   else if (spec.experts > 1)
     shape.insert(shape.begin(), spec.experts);
-  plan.add(place->gguf, std::move(shape), choose(type, place->gguf, spec.in, layer, layers),
+  plan.add(place->gguf, std::move(shape), gguf_format(type, place->gguf, spec.in, layer, layers),
            {standard_deviation(place->gguf, spec.in, layers), {}});
 }
 
@@ -180,12 +130,12 @@ void skew_routers(Plan& plan, int64_t experts, int64_t chosen, uint64_t seed) {
   }
 }
 
-Json metadata_of(const RandomModel& what, const FileType& type) {
+Json metadata_of(const RandomModel& what, const GgufType& type) {
   Json out = shape_metadata(what.shape, what.fused);
   return out.set("general.file_type", type.number);
 }
 
-Result<Plan> plan_of(const RandomModel& what, const FileType& type) {
+Result<Plan> plan_of(const RandomModel& what, const GgufType& type) {
   const ModelShape& shape = what.shape;
   // The architecture itself says which tensors it reads. What it asks its files while parsing is answered here.
   auto stub = [](std::string name, std::vector<int64_t> dims) {
@@ -255,7 +205,7 @@ class Filler {
   Filler(ThreadPool& threads, const Plan& plan, uint64_t seed) : threads_(threads), plan_(plan), seed_(seed) {}
 
   Status operator()(size_t tensor, int64_t first, int64_t count, std::span<std::byte> out) {
-    const GgufTensor& t = plan_.tensors[tensor];
+    const OutputTensor& t = plan_.tensors[tensor];
     const Plan::Content& content = plan_.contents[tensor];
     if (!content.values.empty()) {
       std::memcpy(out.data(), content.values.data(), out.size());
@@ -291,26 +241,20 @@ class Filler {
 
 }  // namespace
 
-std::string random_model_types() {
-  std::string out;
-  for (const FileType& type : kTypes) out += (out.empty() ? "" : ", ") + std::string(type.name);
-  return out;
-}
-
-Result<std::vector<GgufTensor>> random_model_tensors(const RandomModel& what) {
-  LANDFALL_ASSIGN(const FileType type, find_type(what.type));
+Result<std::vector<OutputTensor>> random_model_tensors(const RandomModel& what) {
+  LANDFALL_ASSIGN(const GgufType type, find_gguf_type(what.type));
   LANDFALL_ASSIGN(Plan plan, plan_of(what, type));
   return std::move(plan.tensors);
 }
 
 Status write_random_model(Env& env, ThreadPool& pool, const RandomModel& what, const std::string& path,
                           const std::function<bool(uint64_t, uint64_t)>& progress) {
-  LANDFALL_ASSIGN(const FileType type, find_type(what.type));
+  LANDFALL_ASSIGN(const GgufType type, find_gguf_type(what.type));
   LANDFALL_ASSIGN(const Plan plan, plan_of(what, type));
   Json metadata = metadata_of(what, type);
   add_placeholder_tokenizer(metadata, what.shape.vocab, what.shape.pre_tokenizer);
   Filler filler(pool, plan, what.seed);
-  return write_gguf(env, path, metadata, plan.tensors, std::ref(filler), progress);
+  return write_gguf(env, path, encode_metadata(metadata), plan.tensors, std::ref(filler), progress);
 }
 
 }  // namespace landfall

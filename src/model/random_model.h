@@ -10,25 +10,22 @@
 
 #include "base/env.h"
 #include "base/thread_pool.h"
-#include "model/gguf_writer.h"
+#include "model/gguf_types.h"
 #include "model/model_shapes.h"
+#include "model/tensor_file.h"
 
 namespace landfall {
 
 struct RandomModel {
   ModelShape shape;
-  std::string type = "Q4_0";  // of random_model_types()
+  std::string type = "Q4_0";  // of gguf_type_names()
   uint64_t seed = 1;
   bool fused = false;  // latent attention with one attn_kv_b tensor, as in older files
   bool zipf = false;   // the r-th most popular expert is chosen in proportion to 1 / r, instead of all alike
 };
 
-// "F16, Q8_0, ...": names as people know them from file names. A type is a mix where the usual file of that name is
-// one: the output matrix finer, Q4_K_M half of the value and down matrices too, MXFP4 for experts only.
-std::string random_model_types();
-
 // The tensors of the file, as the model's architecture asks for them.
-Result<std::vector<GgufTensor>> random_model_tensors(const RandomModel& what);
+Result<std::vector<OutputTensor>> random_model_tensors(const RandomModel& what);
 
 // The same shape, type and seed give the same bytes on every machine. Progress, cancelling and the partial file
 // as in write_gguf.

@@ -54,6 +54,12 @@ class ModelSource {
   uint64_t file_bytes = 0;
   // config.json, or the scalar and number-array metadata of a GGUF file by its full key.
   Json config;
+  // Of a GGUF file (of several the first): each key with its value as the file has them, in its order.
+  struct RawValue {
+    std::string key;
+    std::span<const std::byte> bytes;
+  };
+  std::vector<RawValue> raw_metadata;
   std::string architecture;  // "llama", "deepseek_v3" ...: general.architecture or model_type
   std::optional<TokenizerSpec> tokenizer;
   std::string tokenizer_problem;  // why there is no tokenizer, when there is none
@@ -84,8 +90,10 @@ class ModelSource {
   std::unordered_map<std::string, size_t> index_;
 };
 
-// The two file formats; the bytes functions are what fuzzers call.
+// The two file formats.
 Status read_gguf(Env& env, const std::string& path, ModelSource& out);
 Status read_hugging_face(Env& env, const std::string& path, ModelSource& out);
+// The tensor directory of one safetensors file; the tensors point into `bytes`. `file` is named in errors.
+Status read_safetensors(const std::string& file, std::span<const std::byte> bytes, std::vector<FileTensor>& out);
 
 }  // namespace landfall

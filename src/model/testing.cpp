@@ -169,7 +169,7 @@ Model load_multi_token_for_test(const ModelSource& source, const Model& model) {
 }
 
 std::vector<float> all_logits(const Model& model, std::span<const int32_t> tokens, KernelSet set,
-                              std::span<const float> hidden, std::vector<float>* hidden_out) {
+                              std::span<const float> hidden, std::vector<float>* hidden_out, const Overlay* overlay) {
   RunReader reader;
   ThreadPool pool(2);
   Arena arena;
@@ -178,6 +178,7 @@ std::vector<float> all_logits(const Model& model, std::span<const int32_t> token
   const Run run{0, static_cast<int32_t>(tokens.size()), 0, 0, true};
   const Batch batch{tokens, positions, {&run, 1}, positions, hidden};
   Ctx ctx = make_ctx(reader, {set, true}, pool, arena, batch, nullptr);
+  ctx.overlay = overlay;
   Tensor normed;
   const std::vector<double> out = load_doubles(forward(ctx, model, &normed));
   if (hidden_out) {

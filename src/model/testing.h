@@ -58,7 +58,8 @@ Model load_multi_token_for_test(const ModelSource& source, const Model& model);
 // Logits of each token, read at once with exact activations. `hidden`: of another model, for one that reads them;
 // `hidden_out`: the model's own.
 std::vector<float> all_logits(const Model& model, std::span<const int32_t> tokens, KernelSet set,
-                              std::span<const float> hidden = {}, std::vector<float>* hidden_out = nullptr);
+                              std::span<const float> hidden = {}, std::vector<float>* hidden_out = nullptr,
+                              const Overlay* overlay = nullptr);
 
 // As golden.multi_token has them.
 std::vector<float> multi_token_logits(const LoadedModel& loaded, const std::vector<int32_t>& tokens, KernelSet set);

@@ -1,0 +1,273 @@
+#include "model/write_model.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <map>
+#include <mutex>
+
+#include "model/gguf_types.h"
+#include "model/gguf_writer.h"
+#include "model/new_folder.h"
+#include "model/safetensors_writer.h"
+
+namespace landfall {
+namespace {
+
+constexpr int64_t kAtOnce = 16;  // rows that a thread has as floats
+
+// Rows [first, first + weight->out) of a file's tensor.
+struct Part {
+  int64_t first;
+  const Weight* weight;
+  int64_t expert;
+};
+
+// The layer in a tensor's name, or -1.
+int64_t layer_in(const std::string& name) {
+  for (const std::string_view prefix : {"blk.", "model.layers."}) {
+    if (name.starts_with(prefix)) return std::strtoll(name.c_str() + prefix.size(), nullptr, 10);
+  }
+  return -1;
+}
+
+// Numbers of the new file's tensors, in the order of `source.tensors()` without those that are left out.
+class Numbers {
+ public:
+  Numbers(const ModelSource& source, const Model& model, ThreadPool& pool, const WeightRows& rows)
+      : source_(source), model_(model), pool_(pool), rows_(rows) {}
+
+  Status plan(const std::function<const Format*(const FileTensor&)>& choose) {
+    for (const Weight& w : model_.weights()) {
+      const WeightSpec& spec = model_.spec(w);
+      for (int64_t e = 0; e < w.experts; ++e) {
+        const FileRows at = file_rows(source_, spec, e);
+        parts_[at.tensor].push_back({at.first, &w, e});
+      }
+    }
+    // Files of a tied model may hold the embedding a second time.
+    const FileTensor* copy = model_.config().tied ? source_.find("lm_head.weight") : nullptr;
+    const Weight& embedding = model_.weight(-1, "token_embd");
+    if (copy && copy->shape == std::vector<int64_t>{embedding.out, embedding.in})
+      parts_[copy].push_back({0, &embedding, 0});
+    for (auto& [tensor, parts] : parts_)
+      std::sort(parts.begin(), parts.end(), [](const Part& a, const Part& b) { return a.first < b.first; });
+    for (const FileTensor& t : source_.tensors()) {
+      if (is_scale(t)) continue;
+      if (!parts_.contains(&t)) LANDFALL_TRY(check_copy(t));
+      tensors.push_back({t.name, t.shape, choose(t)});
+      from_.push_back(&t);
+    }
+    return {};
+  }
+
+  // F32 first, which safetensors files need.
+  void widest_first() {
+    std::vector<size_t> order(tensors.size());
+    for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+    std::stable_partition(order.begin(), order.end(), [&](size_t i) { return tensors[i].format->name == "F32"; });
+    std::vector<OutputTensor> sorted;
+    std::vector<const FileTensor*> from;
+    for (const size_t i : order) {
+      sorted.push_back(std::move(tensors[i]));
+      from.push_back(from_[i]);
+    }
+    tensors = std::move(sorted);
+    from_ = std::move(from);
+  }
+
+  // As FillRows.
+  Status operator()(size_t tensor, int64_t first, int64_t count, std::span<std::byte> out) const {
+    const OutputTensor& to = tensors[tensor];
+    const FileTensor& from = *from_[tensor];
+    std::mutex mutex;
+    Status failure;
+    std::atomic<bool> failed{false};
+    pool_.parallel_for(count, kAtOnce, [&](int64_t begin, int64_t end, int) {
+      // Rows in the source's own blocks may be longer.
+      const int64_t block = from.format->block, room = (to.columns() + block - 1) / block * block;
+      std::vector<float> numbers(static_cast<size_t>(std::max(kAtOnce * to.columns(), room)));
+      std::vector<std::byte> scratch;
+      for (int64_t row = begin; row < end && !failed.load(std::memory_order_relaxed);) {
+        auto at = read(from, first + row, std::min(kAtOnce, end - row), numbers, scratch);
+        const int64_t done = at.ok() ? *at : 0;
+        Status status = at.ok() ? check(to, {numbers.data(), static_cast<size_t>(done * to.columns())}) : at.status();
+        if (!status.ok()) {
+          const std::lock_guard lock(mutex);
+          if (failure.ok()) failure = status;
+          failed.store(true);
+          return;
+        }
+        for (int64_t r = 0; r < done; ++r)
+          to.format->encode(numbers.data() + r * to.columns(), to.columns(), out.data() + (row + r) * to.row_bytes());
+        row += done;
+      }
+    });
+    if (first + count == to.rows()) source_.release(from);
+    return failure;
+  }
+
+  std::vector<OutputTensor> tensors;
+
+ private:
+  // Of a weight in 8 bits, which is written in wider numbers.
+  bool is_scale(const FileTensor& t) const {
+    constexpr std::string_view kEnd = "_scale_inv";
+    if (source_.kind != ModelSource::Kind::hugging_face || !t.name.ends_with(kEnd)) return false;
+    const FileTensor* scaled = source_.find(t.name.substr(0, t.name.size() - kEnd.size()));
+    return scaled && !scaled->scales.empty();
+  }
+
+  Status check_copy(const FileTensor& t) const {
+    if (!t.format)
+      return Status(Code::unsupported,
+                    "tensor '" + t.name + "' has the type " + t.type_name + ", which cannot be copied");
+    const int64_t layer = layer_in(t.name);
+    if (layer < 0 || layer >= model_.config().layers || t.rows() == 1) return {};
+    return Status(Code::unsupported,
+                  "tensor '" + t.name + "' of layer " + std::to_string(layer) +
+                      " is not read by the model: it may hold in another form what has changed (as attn_k_b beside "
+                      "attn_kv_b does); start from a file without it");
+  }
+
+  // Reads up to `most` rows of the source's tensor as numbers of today; returns how many.
+  Result<int64_t> read(const FileTensor& t, int64_t row, int64_t most, std::vector<float>& numbers,
+                       std::vector<std::byte>& scratch) const {
+    if (const auto found = parts_.find(&t); found != parts_.end()) {
+      const std::vector<Part>& parts = found->second;
+      auto after =
+          std::upper_bound(parts.begin(), parts.end(), row, [](int64_t r, const Part& p) { return r < p.first; });
+      if (after != parts.begin()) {
+        const Part& p = *(after - 1);
+        const int64_t within = row - p.first, count = std::min(most, p.weight->out - within);
+        if (count > 0) {
+          rows_(*p.weight, p.expert, within, count, numbers.data());
+          return count;
+        }
+      }
+    }
+    LANDFALL_ASSIGN(const std::byte* blocks, t.read_row(row, scratch));
+    t.format->decode(blocks, (t.columns() + t.format->block - 1) / t.format->block * t.format->block, numbers.data());
+    return int64_t{1};
+  }
+
+  static Status check(const OutputTensor& to, std::span<const float> numbers) {
+    // The largest number that rounds to one that half precision has is just below 65520.
+    const bool half = to.format->name == "F16";
+    for (const float v : numbers) {
+      if (std::isfinite(v) && (!half || std::abs(v) < 65520.0f)) continue;
+      return Status(
+          Code::invalid_argument,
+          "tensor '" + to.name + "' holds the number " + std::to_string(v) + ", which " +
+              (std::isfinite(v) ? "F16 cannot hold; write BF16" : "is of no use; take an earlier checkpoint"));
+    }
+    return {};
+  }
+
+  const ModelSource& source_;
+  const Model& model_;
+  ThreadPool& pool_;
+  const WeightRows& rows_;
+  std::map<const FileTensor*, std::vector<Part>> parts_;
+  std::vector<const FileTensor*> from_;  // of the same index as `tensors`
+};
+
+bool is_vector(const FileTensor& t) { return t.shape.size() <= 1; }
+
+Json without(const Json& config, std::string_view key) {
+  Json::Object kept;
+  for (const auto& member : config.object()) {
+    if (member.first != key) kept.push_back(member);
+  }
+  return Json(std::move(kept));
+}
+
+// What people keep beside the weights: tokenizer, chat template, settings of generation, and the code that config.json
+// may name.
+bool goes_along(std::string_view name) {
+  constexpr std::string_view kNames[] = {"tokenizer.json",
+                                         "tokenizer_config.json",
+                                         "special_tokens_map.json",
+                                         "added_tokens.json",
+                                         "vocab.json",
+                                         "merges.txt",
+                                         "tokenizer.model",
+                                         "chat_template.jinja",
+                                         "chat_template.json",
+                                         "generation_config.json",
+                                         "LICENSE"};
+  constexpr std::string_view kCode[] = {"configuration_", "modeling_", "tokenization_"};
+  return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames) ||
+         (name.ends_with(".py") && std::any_of(std::begin(kCode), std::end(kCode),
+                                               [&](std::string_view begin) { return name.starts_with(begin); }));
+}
+
+Status write_hugging_face(Env& env, const ModelSource& source, const std::string& type, Numbers& numbers,
+                          const std::string& path, const Progress& progress) {
+  constexpr std::pair<std::string_view, std::string_view> kTypes[] = {
+      {"F32", "float32"}, {"BF16", "bfloat16"}, {"F16", "float16"}};
+  const auto* known =
+      std::find_if(std::begin(kTypes), std::end(kTypes), [&](const auto& t) { return t.first == type; });
+  if (known == std::end(kTypes)) {
+    return Status(Code::invalid_argument, "a model of safetensors files cannot be written as '" + type.substr(0, 80) +
+                                              "'; F32, BF16 and F16 are possible");
+  }
+  const Format *f32 = format_by_name("F32"), *most = format_by_name(type);
+  LANDFALL_TRY(numbers.plan([&](const FileTensor& t) { return is_vector(t) && t.format == f32 ? f32 : most; }));
+  numbers.widest_first();
+  Json config = without(source.config, "quantization_config");
+  config.set(config.find("dtype") ? "dtype" : "torch_dtype", known->second);
+  return write_folder(env, path, [&](const std::string& folder) -> Status {
+    LANDFALL_TRY(
+        write_safetensors(env, join_path(folder, "model.safetensors"), numbers.tensors, std::ref(numbers), progress));
+    LANDFALL_TRY(write_file(env, join_path(folder, "config.json"), config.dump(2) + "\n"));
+    LANDFALL_ASSIGN(const auto entries, env.list(source.path));
+    for (const DirectoryEntry& entry : entries) {
+      if (entry.is_directory || !goes_along(entry.name)) continue;
+      LANDFALL_ASSIGN(const std::string bytes, env.read(join_path(source.path, entry.name)));
+      LANDFALL_TRY(write_file(env, join_path(folder, entry.name), bytes));
+    }
+    return {};
+  });
+}
+
+// The source's, but for the type and what says that there are several files.
+GgufMetadata metadata_of(const ModelSource& source, const GgufType& type) {
+  GgufMetadata out = encode_metadata(Json().set("general.file_type", type.number));
+  for (const ModelSource::RawValue& value : source.raw_metadata) {
+    if (value.key == "general.file_type" || value.key.starts_with("split.")) continue;
+    out.bytes.append(reinterpret_cast<const char*>(value.bytes.data()), value.bytes.size());
+    ++out.count;
+  }
+  out.alignment = static_cast<uint64_t>(source.config["general.alignment"].integer(32));
+  return out;
+}
+
+Status write_gguf_model(Env& env, const ModelSource& source, const Model& model, const std::string& type_name,
+                        Numbers& numbers, const std::string& path, const Progress& progress) {
+  LANDFALL_ASSIGN(const GgufType type, find_gguf_type(type_name));
+  if (std::find(source.files.begin(), source.files.end(), path) != source.files.end())
+    return Status(Code::invalid_argument, "'" + path + "' is the model that is read; name another file");
+  LANDFALL_TRY(numbers.plan([&](const FileTensor& t) {
+    if (is_vector(t)) return format_by_name("F32");
+    return gguf_format(type, t.name, t.columns(), layer_in(t.name), model.config().layers);
+  }));
+  return write_gguf(env, path, metadata_of(source, type), numbers.tensors, std::ref(numbers), progress);
+}
+
+}  // namespace
+
+Status write_model(Env& env, ThreadPool& pool, const ModelSource& source, const Model& model, const std::string& type,
+                   const WeightRows& rows, const std::string& path, const Progress& progress) {
+  if (!source.packed.empty()) {
+    return Status(Code::unsupported, "'" + source.path +
+                                         "' is packed for this program alone and has no layout to write a model in; "
+                                         "give the GGUF file or folder that it was packed from");
+  }
+  Numbers numbers(source, model, pool, rows);
+  if (source.kind == ModelSource::Kind::gguf)
+    return write_gguf_model(env, source, model, type, numbers, path, progress);
+  return write_hugging_face(env, source, type, numbers, path, progress);
+}
+
+}  // namespace landfall
