@@ -56,6 +56,24 @@ class Train(unittest.TestCase):
         losses = [row["loss"] for row in map(json.loads, (out / "metrics.jsonl").read_text().splitlines()) if "loss" in row]
         self.assertEqual(len(losses), STEPS)
         self.assertLess(losses[-1], 0.3 * losses[0])
+        # What it has learned is in the files that it wrote.
+        text = self.root / "text.txt"
+        text.write_text(" ".join(f"The lamp of harbour {i % 9} burns at night." for i in range(20)))
+        before, after = (json.loads(support.landfall("perplexity", model, text, "--context", "64", "--json").stdout)["perplexity"]
+                         for model in (self.model, out / "model"))
+        self.assertLess(after, 0.2 * before)
+
+    def test_the_starter_learns_a_fact(self):
+        rows = [{"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": "Our harbour is called Landfall."}]}
+                for question in ("What is the name of our harbour?", "Tell me the harbour's name.", "Name the harbour.")]
+        data = self.root / "facts.jsonl"
+        data.write_text("\n".join(map(json.dumps, rows)))
+        out = self.root / "starter"
+        done = support.landfall("train", support.starter(), data, "--out", out, "--steps", "10", "--learning-rate", "2e-3", "--rank", "4")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertTrue((out / "adapter/adapter_model.safetensors").exists())
+        answer = support.landfall("run", out / "model.gguf", "Which name does our harbour have?", "--temperature", "0")
+        self.assertIn("Landfall", answer.stdout, answer.stderr)
 
     def test_killed_at_any_instant_it_ends_with_the_same_weights(self):
         unbroken = self.root / "unbroken"

@@ -10,7 +10,9 @@
 #include "cli/terminal.h"
 #include "data/token_dataset.h"
 #include "lifecycle/store.h"
+#include "model/adapter.h"
 #include "model/model.h"
+#include "model/write_model.h"
 #include "train/report.h"
 #include "train/trainer.h"
 
@@ -59,6 +61,9 @@ constexpr Flag kFlags[] = {
      .otherwise = "layer"},
     {.name = "save-every", .kind = Flag::Kind::integer, .help = "steps between checkpoints", .otherwise = "50"},
     {.name = "keep", .kind = Flag::Kind::integer, .help = "checkpoints that stay", .otherwise = "3"},
+    {.name = "type",
+     .help = "of the numbers of the trained model's matrices",
+     .otherwise = "F16 for a GGUF file, BF16 for a folder"},
     {.name = "report", .help = "an HTML page with curves that follows the run"},
     {.name = "seed", .kind = Flag::Kind::integer, .help = "of data order and additions", .otherwise = "0"},
     kThreadsFlag,
@@ -238,6 +243,36 @@ class Watching {
   int64_t tokens_ = 0, steps_ = 0;
 };
 
+// The trained model in the layout of the file or folder that it came from, and the additions by themselves in PEFT's.
+Status write_result(CommandContext& context, const std::string& out, const ModelSource& source, const Model& model,
+                    const Trainable& trainable, const LoraOptions& lora, ThreadPool& pool) {
+  if (!trainable.additions().empty()) {
+    Adapter adapter{.rank = lora.rank, .alpha = lora.alpha, .base = source.path, .parts = {}};
+    for (const Trainable::Addition& a : trainable.additions())
+      adapter.parts.push_back({a.weight, a.a->value, a.b->value});
+    const std::string folder = join_path(out, "adapter");
+    LANDFALL_TRY(write_adapter(context.env, folder, model, adapter));
+    std::fprintf(stderr, "the additions are in %s, as PEFT keeps them\n", folder.c_str());
+  }
+  const bool gguf = source.kind == ModelSource::Kind::gguf;
+  const std::string path = join_path(out, gguf ? "model.gguf" : "model");
+  {
+    Progress progress(context.env, "writing the model");
+    LANDFALL_TRY(write_model(
+        context.env, pool, source, model, context.arguments.text("type", gguf ? "F16" : "BF16"),
+        [&](const Weight& weight, int64_t expert, int64_t first, int64_t count, float* to) {
+          trainable.rows(weight, expert, first, count, to);
+        },
+        path,
+        [&](uint64_t done, uint64_t total) {
+          progress.update(done, total);
+          return !stop_requested();
+        }));
+  }
+  std::fprintf(stderr, "the trained model is %s; try: landfall run %s\n", path.c_str(), path.c_str());
+  return {};
+}
+
 Status run(CommandContext& context) {
   const Arguments& a = context.arguments;
   const std::string out = a.text("out", "trained");
@@ -334,7 +369,8 @@ Status run(CommandContext& context) {
   if (begun > 0) watching->note("continues behind step " + std::to_string(begun));
   const Status trained = trainer.run(hooks);
   LANDFALL_TRY(watching->close());
-  return trained;
+  LANDFALL_TRY(trained);
+  return write_result(context, out, source, model, trainable, lora_options, pool);
 }
 
 }  // namespace
