@@ -157,7 +157,7 @@ TEST_F(TapeGraph, SeveralSeedsAddUpAndOthersAreNotReached) {
   EXPECT_EQ(load_doubles(tape.gradient(x)), (Numbers{2, 320}));
   EXPECT_EQ(tape.gradient(other).buffer, nullptr);
   EXPECT_EQ(tape.gradient(unused).buffer, nullptr);
-  for (double v : load_doubles(tape.weight_gradient(7))) EXPECT_EQ(v, 0);
+  EXPECT_EQ(tape.weight_gradient(7).buffer, nullptr);
 }
 
 TEST_F(TapeGraph, OnlyWhatIsTrainableHasAGradient) {
