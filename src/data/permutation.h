@@ -7,12 +7,14 @@
 #include <bit>
 #include <cstdint>
 
+#include "base/counter_random.h"
+
 namespace landfall {
 
 class Permutation {
  public:
   Permutation(uint64_t n, uint64_t seed, uint64_t epoch)
-      : n_(n), half_(n > 1 ? (std::bit_width(n - 1) + 1) / 2 : 1), key_(mixed(mixed(seed) + epoch)) {}
+      : n_(n), half_(n > 1 ? (std::bit_width(n - 1) + 1) / 2 : 1), key_(splitmix64(splitmix64(seed) + epoch)) {}
 
   // `i` below n. Four walks at most on average, since the domain is at most 4 n.
   uint64_t operator()(uint64_t i) const {
@@ -27,19 +29,11 @@ class Permutation {
   // each place is 38 standard deviations off with 4 rounds, 5 with 6, and within chance with 10.
   static constexpr uint64_t kRounds = 10;
 
-  // The finaliser of splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014).
-  static uint64_t mixed(uint64_t x) {
-    x += 0x9E3779B97F4A7C15u;
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
-    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
-    return x ^ (x >> 31);
-  }
-
   uint64_t once(uint64_t i) const {
     const uint64_t mask = (uint64_t{1} << half_) - 1;
     uint64_t left = i >> half_, right = i & mask;
     for (uint64_t round = 0; round < kRounds; ++round) {
-      const uint64_t next = left ^ (mixed(mixed(key_ + round) + right) & mask);
+      const uint64_t next = left ^ (splitmix64(splitmix64(key_ + round) + right) & mask);
       left = right;
       right = next;
     }

@@ -4,9 +4,9 @@
 
 #include <cmath>
 
+#include "base/counter_random.h"
 #include "tensor/access.h"
 #include "tensor/testing.h"
-#include "train/counter_random.h"
 #include "train/muon.h"
 
 namespace landfall {

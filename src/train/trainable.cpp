@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "train/counter_random.h"
+#include "base/counter_random.h"
+#include "model/adapter.h"
 
 namespace landfall {
 
@@ -11,13 +12,12 @@ extern const Format k_f32;
 
 namespace {
 
-// Names of the linear maps of the layers, as forward passes ask for them. The router stays as it is.
+// Names of what can get an addition, as forward passes ask for it.
 std::vector<std::string> linear_maps(const Model& model) {
   std::vector<std::string> out;
   for (const Weight& w : model.weights()) {
     const std::string& name = model.spec(w).name;
-    const bool linear = model.layer_of(w) >= 0 && w.experts == 1 && w.out > 1 && name != "ffn_gate_inp";
-    if (linear && std::find(out.begin(), out.end(), name) == out.end()) out.push_back(name);
+    if (takes_adapter(model, w) && std::find(out.begin(), out.end(), name) == out.end()) out.push_back(name);
   }
   return out;
 }
@@ -73,7 +73,7 @@ Result<Trainable> Trainable::lora(const Model& model, const LoraOptions& options
   std::vector<uint32_t> bases;
   out.parameters_.reserve(2 * model.weights().size());
   for (const Weight& w : model.weights()) {
-    if (model.layer_of(w) < 0 || std::find(targets.begin(), targets.end(), model.spec(w).name) == targets.end())
+    if (!takes_adapter(model, w) || std::find(targets.begin(), targets.end(), model.spec(w).name) == targets.end())
       continue;
     Parameter a{.name = w.name + ".lora_a", .out = options.rank, .in = w.in, .decays = true, .hidden = true};
     Parameter b{.name = w.name + ".lora_b", .out = w.out, .in = options.rank, .decays = true, .hidden = true};

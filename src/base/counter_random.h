@@ -9,11 +9,19 @@
 
 namespace landfall {
 
+// One step of splitmix64: each bit of x moves about half of the result's.
+constexpr uint64_t splitmix64(uint64_t x) {
+  x += 0x9E3779B97F4A7C15u;
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+  return x ^ (x >> 31);
+}
+
 class CounterRandom {
  public:
-  CounterRandom(uint64_t seed, uint64_t stream) : key_(mixed(mixed(seed) ^ stream)) {}
+  CounterRandom(uint64_t seed, uint64_t stream) : key_(splitmix64(splitmix64(seed) ^ stream)) {}
 
-  uint64_t bits(uint64_t counter) const { return mixed(key_ + counter); }
+  uint64_t bits(uint64_t counter) const { return splitmix64(key_ + counter); }
   double uniform(uint64_t counter) const { return static_cast<double>(bits(counter) >> 11) * 0x1p-53; }  // [0, 1)
   // Box and Muller 1958; mean 0, standard deviation 1.
   double normal(uint64_t counter) const {
@@ -22,12 +30,6 @@ class CounterRandom {
   }
 
  private:
-  static uint64_t mixed(uint64_t x) {
-    x += 0x9E3779B97F4A7C15u;
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
-    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
-    return x ^ (x >> 31);
-  }
   uint64_t key_;
 };
 
