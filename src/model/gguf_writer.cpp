@@ -105,7 +105,7 @@ GgufMetadata encode_metadata(const Json& metadata) {
 }
 
 Status write_gguf(Env& env, const std::string& path, const GgufMetadata& metadata,
-                  std::span<const OutputTensor> tensors, const FillRows& fill, const Progress& progress) {
+                  std::span<const OutputTensor> tensors, const FillRows& fill, const WriteProgress& progress) {
   for (const OutputTensor& t : tensors) LANDFALL_TRY(check(t));
   return write_tensor_file(env, path, header(metadata, tensors), metadata.alignment, tensors, fill, progress);
 }

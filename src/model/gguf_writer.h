@@ -25,6 +25,6 @@ GgufMetadata encode_metadata(const Json& metadata);
 
 // progress(bytes done, bytes of all) returning false cancels.
 Status write_gguf(Env& env, const std::string& path, const GgufMetadata& metadata,
-                  std::span<const OutputTensor> tensors, const FillRows& fill, const Progress& progress);
+                  std::span<const OutputTensor> tensors, const FillRows& fill, const WriteProgress& progress);
 
 }  // namespace landfall

@@ -10,7 +10,7 @@ constexpr uint64_t kHeaderAlignment = 64;
 }  // namespace
 
 Status write_safetensors(Env& env, const std::string& path, std::span<const OutputTensor> tensors, const FillRows& fill,
-                         const Progress& progress) {
+                         const WriteProgress& progress) {
   Json::Object header;  // not by set(), which compares each name with all before
   header.emplace_back("__metadata__", Json().set("format", "pt"));
   uint64_t offset = 0;

@@ -14,6 +14,6 @@ namespace landfall {
 // The first begins at a multiple of 64 bytes. The metadata says {"format": "pt"}, which transformers asks for.
 // progress(bytes done, bytes of all) returning false cancels.
 Status write_safetensors(Env& env, const std::string& path, std::span<const OutputTensor> tensors, const FillRows& fill,
-                         const Progress& progress);
+                         const WriteProgress& progress);
 
 }  // namespace landfall

@@ -8,7 +8,7 @@ namespace {
 constexpr int64_t kPieceBytes = int64_t{16} << 20;
 
 Status write_all(OutputFile& file, const std::string& header, uint64_t alignment, std::span<const OutputTensor> tensors,
-                 uint64_t total, const FillRows& fill, const Progress& progress) {
+                 uint64_t total, const FillRows& fill, const WriteProgress& progress) {
   LANDFALL_TRY(file.append(header));
   uint64_t done = header.size();
   std::vector<std::byte> piece;
@@ -41,7 +41,7 @@ int64_t OutputTensor::rows() const {
 }
 
 Status write_tensor_file(Env& env, const std::string& path, const std::string& header, uint64_t alignment,
-                         std::span<const OutputTensor> tensors, const FillRows& fill, const Progress& progress) {
+                         std::span<const OutputTensor> tensors, const FillRows& fill, const WriteProgress& progress) {
   uint64_t total = header.size();
   for (const OutputTensor& t : tensors) total = aligned(total + static_cast<uint64_t>(t.bytes()), alignment);
   const std::string folder(folder_of(path));

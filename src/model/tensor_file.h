@@ -29,13 +29,13 @@ struct OutputTensor {
 using FillRows = std::function<Status(size_t tensor, int64_t first, int64_t count, std::span<std::byte> out)>;
 
 // (bytes done, bytes of all); returning false cancels.
-using Progress = std::function<bool(uint64_t, uint64_t)>;
+using WriteProgress = std::function<bool(uint64_t, uint64_t)>;
 
 // Writes `header`, whose length is a multiple of `alignment`, and behind it the tensors, each from a multiple of
 // `alignment` on. The file appears under its name only when it is whole; after an error, a full disk or a cancelled run
 // nothing is left, and what stood there before stays.
 Status write_tensor_file(Env& env, const std::string& path, const std::string& header, uint64_t alignment,
-                         std::span<const OutputTensor> tensors, const FillRows& fill, const Progress& progress);
+                         std::span<const OutputTensor> tensors, const FillRows& fill, const WriteProgress& progress);
 
 // The next multiple of `alignment`.
 inline uint64_t aligned(uint64_t at, uint64_t alignment) { return (at + alignment - 1) / alignment * alignment; }

@@ -203,7 +203,7 @@ bool goes_along(std::string_view name) {
 }
 
 Status write_hugging_face(Env& env, const ModelSource& source, const std::string& type, Numbers& numbers,
-                          const std::string& path, const Progress& progress) {
+                          const std::string& path, const WriteProgress& progress) {
   constexpr std::pair<std::string_view, std::string_view> kTypes[] = {
       {"F32", "float32"}, {"BF16", "bfloat16"}, {"F16", "float16"}};
   const auto* known =
@@ -244,7 +244,7 @@ GgufMetadata metadata_of(const ModelSource& source, const GgufType& type) {
 }
 
 Status write_gguf_model(Env& env, const ModelSource& source, const Model& model, const std::string& type_name,
-                        Numbers& numbers, const std::string& path, const Progress& progress) {
+                        Numbers& numbers, const std::string& path, const WriteProgress& progress) {
   LANDFALL_ASSIGN(const GgufType type, find_gguf_type(type_name));
   if (std::find(source.files.begin(), source.files.end(), path) != source.files.end())
     return Status(Code::invalid_argument, "'" + path + "' is the model that is read; name another file");
@@ -258,7 +258,7 @@ Status write_gguf_model(Env& env, const ModelSource& source, const Model& model,
 }  // namespace
 
 Status write_model(Env& env, ThreadPool& pool, const ModelSource& source, const Model& model, const std::string& type,
-                   const WeightRows& rows, const std::string& path, const Progress& progress) {
+                   const WeightRows& rows, const std::string& path, const WriteProgress& progress) {
   if (!source.packed.empty()) {
     return Status(Code::unsupported, "'" + source.path +
                                          "' is packed for this program alone and has no layout to write a model in; "

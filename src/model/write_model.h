@@ -27,6 +27,6 @@ using WeightRows = std::function<void(const Weight& weight, int64_t expert, int6
 // with a second form of rows that changed (unsupported), a full disk, or progress(bytes done, bytes of all) returning
 // false (cancelled).
 Status write_model(Env& env, ThreadPool& pool, const ModelSource& source, const Model& model, const std::string& type,
-                   const WeightRows& rows, const std::string& path, const Progress& progress);
+                   const WeightRows& rows, const std::string& path, const WriteProgress& progress);
 
 }  // namespace landfall

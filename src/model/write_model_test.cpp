@@ -41,7 +41,7 @@ void others(const Weight& w, int64_t expert, int64_t first, int64_t count, float
 }
 
 Status write(const LoadedModel& from, const std::string& type, const WeightRows& rows, const std::string& path,
-             const Progress& progress = nullptr, Env& env = Env::real()) {
+             const WriteProgress& progress = nullptr, Env& env = Env::real()) {
   ThreadPool pool(2);
   return write_model(env, pool, from.source, from.model, type, rows, path, progress);
 }
