@@ -10,7 +10,7 @@
 
 namespace landfall {
 
-// Tensors in F32, F16 or BF16; those in F32 go first, because the format leaves no room between tensors to align them.
+// Tensors in F32, F16 or BF16; let those in F32 go first: the format leaves no room between tensors to align them.
 // The first begins at a multiple of 64 bytes. The metadata says {"format": "pt"}, which transformers asks for.
 // progress(bytes done, bytes of all) returning false cancels.
 Status write_safetensors(Env& env, const std::string& path, std::span<const OutputTensor> tensors, const FillRows& fill,
