@@ -103,6 +103,7 @@ class Train(unittest.TestCase):
         done = self.train(broken)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(self.weights(broken), self.weights(unbroken))
+        self.assertEqual(self.train(broken).returncode, 0)  # once more: there is nothing left to do
 
     def test_bad_input_is_said_before_work_starts(self):
         out = self.root / "bad"

@@ -66,10 +66,11 @@ Result<std::vector<int64_t>> CheckpointFolder::steps() const {
   return out;
 }
 
-Status CheckpointFolder::remove_all(const std::string& folder) const {
-  LANDFALL_ASSIGN(const auto entries, env_.list(folder));
-  for (const DirectoryEntry& e : entries) LANDFALL_TRY(env_.remove(join_path(folder, e.name)));
-  return env_.remove(folder);
+Status remove_folder(Env& env, const std::string& folder) {
+  if (!env.is_directory(folder)) return {};
+  LANDFALL_ASSIGN(const auto entries, env.list(folder));
+  for (const DirectoryEntry& e : entries) LANDFALL_TRY(env.remove(join_path(folder, e.name)));
+  return env.remove(folder);
 }
 
 Status CheckpointFolder::save(int64_t step, const Json& state, std::span<const CheckpointPart> parts) {
@@ -86,7 +87,7 @@ Status CheckpointFolder::save(int64_t step, const Json& state, std::span<const C
                                                 " are free; make room, or give another folder");
   }
   auto write = [&]() -> Status {
-    if (env_.is_directory(partial)) LANDFALL_TRY(remove_all(partial));
+    LANDFALL_TRY(remove_folder(env_, partial));
     LANDFALL_TRY(env_.make_directories(partial));
     Json manifest, files{Json::Array{}};
     const CheckpointPart own{std::string(kState), {std::as_bytes(std::span(text))}};
@@ -101,17 +102,17 @@ Status CheckpointFolder::save(int64_t step, const Json& state, std::span<const C
     LANDFALL_TRY(write_part(env_, partial, {std::string(kManifest), {std::as_bytes(std::span(list))}}).status());
     LANDFALL_TRY(env_.sync_folder(partial));
     // Of the same step there may be a damaged one, which the run has passed over.
-    if (env_.is_directory(target)) LANDFALL_TRY(remove_all(target));
+    LANDFALL_TRY(remove_folder(env_, target));
     return env_.rename(partial, target);
   };
   const Status written = write();
   if (!written.ok()) {
-    if (env_.is_directory(partial)) (void)!remove_all(partial).ok();
+    (void)!remove_folder(env_, partial).ok();
     return written;
   }
   LANDFALL_ASSIGN(const std::vector<int64_t> all, steps());
   for (size_t i = 0; i + static_cast<size_t>(keep_) < all.size() && all[i] < step; ++i)
-    LANDFALL_TRY(remove_all(step_folder(all[i])));
+    LANDFALL_TRY(remove_folder(env_, step_folder(all[i])));
   return {};
 }
 

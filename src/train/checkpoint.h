@@ -36,6 +36,9 @@ struct Checkpoint {
   std::map<std::string, std::unique_ptr<MappedFile>> parts;
 };
 
+// Removes a folder and the files in it; one that is not there is no error.
+Status remove_folder(Env& env, const std::string& folder);
+
 class CheckpointFolder {
  public:
   // keep: how many of the newest stay, at least 1.
@@ -54,7 +57,6 @@ class CheckpointFolder {
  private:
   Result<std::vector<int64_t>> steps() const;  // ascending
   std::string step_folder(int64_t step) const;
-  Status remove_all(const std::string& folder) const;
   Result<Checkpoint> read(int64_t step) const;
 
   Env& env_;

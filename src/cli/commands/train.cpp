@@ -251,11 +251,13 @@ Status write_result(CommandContext& context, const std::string& out, const Model
     for (const Trainable::Addition& a : trainable.additions())
       adapter.parts.push_back({a.weight, a.a->value, a.b->value});
     const std::string folder = join_path(out, "adapter");
+    LANDFALL_TRY(remove_folder(context.env, folder));  // of an end before this one
     LANDFALL_TRY(write_adapter(context.env, folder, model, adapter));
     std::fprintf(stderr, "the additions are in %s, as PEFT keeps them\n", folder.c_str());
   }
   const bool gguf = source.kind == ModelSource::Kind::gguf;
   const std::string path = join_path(out, gguf ? "model.gguf" : "model");
+  if (!gguf) LANDFALL_TRY(remove_folder(context.env, path));
   {
     Progress progress(context.env, "writing the model");
     LANDFALL_TRY(write_model(
