@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/counter_random.h"
 #include "model/tokenizer/utf8.h"
 
 namespace landfall {
@@ -11,21 +12,13 @@ constexpr size_t kShingle = 5;  // words
 // Texts that share a band without being duplicates are rare unless someone means them to be many.
 constexpr size_t kMaxMeetings = 32;
 
-// The finaliser of splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014).
-uint64_t mixed(uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
-  return x ^ (x >> 31);
-}
-
 struct HashFunctions {
   // h(x) = (multiplier x + offset) >> 32: universal for odd multipliers (Dietzfelbinger et al. 1997).
   std::array<uint64_t, NearDuplicates::kHashes> multiplier, offset;
   HashFunctions() {
-    uint64_t counter = 0;
     for (size_t i = 0; i < multiplier.size(); ++i) {
-      multiplier[i] = mixed(counter += 0x9E3779B97F4A7C15u) | 1;
-      offset[i] = mixed(counter += 0x9E3779B97F4A7C15u);
+      multiplier[i] = splitmix64(2 * i) | 1;
+      offset[i] = splitmix64(2 * i + 1);
     }
   }
 };
@@ -57,9 +50,9 @@ std::vector<uint64_t> word_hashes(std::string_view text) {
       end_word();
     } else if (stands_alone(c)) {
       end_word();
-      out.push_back(mixed(c));
+      out.push_back(splitmix64(c));
     } else {
-      word = mixed(word + 0x9E3779B97F4A7C15u + c) | 1;
+      word = splitmix64(word + c) | 1;
     }
   }
   end_word();
@@ -76,7 +69,7 @@ NearDuplicates::Signature NearDuplicates::signature_of(std::string_view text) {
   const size_t shingle = std::max<size_t>(1, std::min(kShingle, words.size()));
   for (size_t i = 0; i + shingle <= words.size(); ++i) {
     uint64_t hash = 0;
-    for (size_t k = 0; k < shingle; ++k) hash = mixed(hash + 0x9E3779B97F4A7C15u + words[i + k]);
+    for (size_t k = 0; k < shingle; ++k) hash = splitmix64(hash + words[i + k]);
     for (size_t f = 0; f < out.size(); ++f) {
       out[f] = std::min(out[f], static_cast<uint32_t>((functions.multiplier[f] * hash + functions.offset[f]) >> 32));
     }
@@ -95,8 +88,8 @@ bool NearDuplicates::seen(std::string_view text) {
   if (signature[0] == UINT32_MAX) return false;  // no words to compare
   std::array<uint64_t, kBands> keys;
   for (size_t band = 0; band < kBands; ++band) {
-    uint64_t key = mixed(band + 1);
-    for (size_t row = 0; row < kRows; ++row) key = mixed(key + signature[band * kRows + row]);
+    uint64_t key = splitmix64(band + 1);
+    for (size_t row = 0; row < kRows; ++row) key = splitmix64(key + signature[band * kRows + row]);
     keys[band] = key;
     const auto met = bands_.find(key);
     if (met == bands_.end()) continue;

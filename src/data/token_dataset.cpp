@@ -129,7 +129,7 @@ std::string TokenDataset::summary() const {
                     " of them learned";
   if (c.cut) out += "; " + std::to_string(c.cut) + " texts cut into pieces of " + std::to_string(context());
   if (c.near_duplicates) out += "; " + std::to_string(c.near_duplicates) + " near duplicates left out";
-  if (c.bad) out += "; bad rows: " + std::to_string(c.bad);
+  if (c.bad) out += "; " + std::to_string(c.bad) + (c.bad == 1 ? " row refused" : " rows refused");
   for (const BadRow& row : report_.first_bad) out += "\n  line " + std::to_string(row.line) + ": " + row.cause;
   if (report_.bad > report_.first_bad.size()) out += "\n  ...";
   return out;

@@ -226,7 +226,7 @@ TEST(TokenDataset, conversations_too_long_for_the_context_join_the_bad_rows) {
   EXPECT_EQ(data->report().first_bad[0].line, 2u);
   EXPECT_EQ(data->summary(),
             "3 OpenAI chat rows, 2 documents of " + std::to_string(data->tokens()) +
-                " tokens, 4 of them learned; bad rows: 1\n  line 2: " + data->report().first_bad[0].cause);
+                " tokens, 4 of them learned; 1 row refused\n  line 2: " + data->report().first_bad[0].cause);
   EXPECT_NE(data->report().first_bad[0].cause.find("tokens, and the context holds 40"), std::string::npos);
   EXPECT_NE(read_example_file(folder.path + "/bad.jsonl").find("\"line\":2"), std::string::npos);
   const Status none = open(path, {.context = 4}).status();

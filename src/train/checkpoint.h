@@ -52,8 +52,6 @@ class CheckpointFolder {
   // each one that was passed over.
   Result<std::optional<Checkpoint>> newest(std::vector<std::string>& notes) const;
 
-  const std::string& path() const { return folder_; }
-
  private:
   Result<std::vector<int64_t>> steps() const;  // ascending
   std::string step_folder(int64_t step) const;

@@ -148,18 +148,11 @@ Result<TokenDataset> open_data(CommandContext& context, const std::string& path,
 }
 
 void describe(const TokenDataset& data, const std::string& path, const std::string& out) {
-  const ShardCounts& c = data.counts();
-  std::fprintf(stderr, "%s: %llu documents of %llu tokens", path.c_str(),
-               static_cast<unsigned long long>(data.documents()), static_cast<unsigned long long>(data.tokens()));
-  if (c.near_duplicates > 0)
-    std::fprintf(stderr, ", %llu almost the same left out", static_cast<unsigned long long>(c.near_duplicates));
-  if (c.bad > 0) {
-    std::fprintf(stderr, ", %llu rows refused: see %s", static_cast<unsigned long long>(c.bad),
+  std::fprintf(stderr, "%s: %s\n", path.c_str(), data.summary().c_str());
+  if (data.counts().bad > 0) {
+    std::fprintf(stderr, "  refused rows are in %s\n",
                  join_path(out, std::string(file_name(path)) + ".refused.jsonl").c_str());
   }
-  std::fprintf(stderr, "\n");
-  for (const BadRow& row : data.report().first_bad)
-    std::fprintf(stderr, "  line %llu: %s\n", static_cast<unsigned long long>(row.line), row.cause.c_str());
 }
 
 // What a person and what programs see of a run: a line at the terminal (elsewhere one in ten seconds), metrics as JSON
