@@ -28,7 +28,8 @@ bool runs_here(KernelSet set) {
     case KernelSet::reference:
     case KernelSet::scalar:
       return true;
-#if defined(__x86_64__)
+#if defined(LANDFALL_SCALAR_ONLY)
+#elif defined(__x86_64__)
     case KernelSet::avx2:
       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
     case KernelSet::avx512:

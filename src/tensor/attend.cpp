@@ -37,19 +37,11 @@ struct Kernels {
   void (*load_numbers)(const CachedRows&, const std::byte*, int64_t, int64_t, float*);
 };
 
-#define LANDFALL_ATTEND_ROW(set)                                                                                 \
-  {                                                                                                              \
-    KernelSet::set, set::prepare_queries, set::attend_panel, set::attend_scratch_floats, set::merge_block_state, \
-        set::merge_columns, set::normalise, set::store_numbers, set::load_numbers                                \
-  }
+#define LANDFALL_ATTEND_ROW(set)                                                                                     \
+  {KernelSet::set,     set::prepare_queries, set::attend_panel,  set::attend_scratch_floats, set::merge_block_state, \
+   set::merge_columns, set::normalise,       set::store_numbers, set::load_numbers},
 
-constexpr Kernels kKernels[] = {
-#if defined(__x86_64__)
-    LANDFALL_ATTEND_ROW(avx512), LANDFALL_ATTEND_ROW(avx2),
-#elif defined(__aarch64__)
-    LANDFALL_ATTEND_ROW(neon),
-#endif
-    LANDFALL_ATTEND_ROW(scalar)};
+constexpr Kernels kKernels[] = {LANDFALL_EACH_SET(LANDFALL_ATTEND_ROW)};
 
 // One panel of one job, and where its blocks' own results go when the threads share them.
 struct Task {

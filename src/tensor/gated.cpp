@@ -16,15 +16,9 @@ struct Helpers {
   void (*add_weighted)(const float* x, float weight, int lanes, float* y);
 };
 
-constexpr Helpers kHelpers[] = {
-#if defined(__x86_64__)
-    {KernelSet::avx512, avx512::activate, avx512::add_weighted},
-    {KernelSet::avx2, avx2::activate, avx2::add_weighted},
-#elif defined(__aarch64__)
-    {KernelSet::neon, neon::activate, neon::add_weighted},
-#endif
-    {KernelSet::scalar, scalar::activate, scalar::add_weighted},
-};
+#define LANDFALL_ROW(set) {KernelSet::set, set::activate, set::add_weighted},
+constexpr Helpers kHelpers[] = {LANDFALL_EACH_SET(LANDFALL_ROW)};
+#undef LANDFALL_ROW
 
 // Rows that a panel's results are kept for in between: they stay in the first-level cache.
 constexpr int64_t kBlock = 96;

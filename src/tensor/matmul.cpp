@@ -16,15 +16,9 @@ struct Helpers {
   void (*round_row)(const float* x, int64_t in, int64_t columns, uint16_t* out);
 };
 
-constexpr Helpers kHelpers[] = {
-#if defined(__x86_64__)
-    {KernelSet::avx512, avx512::quantise_row, avx512::round_row},
-    {KernelSet::avx2, avx2::quantise_row, avx2::round_row},
-#elif defined(__aarch64__)
-    {KernelSet::neon, neon::quantise_row, neon::round_row},
-#endif
-    {KernelSet::scalar, scalar::quantise_row, scalar::round_row},
-};
+#define LANDFALL_ROW(set) {KernelSet::set, set::quantise_row, set::round_row},
+constexpr Helpers kHelpers[] = {LANDFALL_EACH_SET(LANDFALL_ROW)};
+#undef LANDFALL_ROW
 
 Activation packing(const Ctx& ctx, const Weight& weight) {
   return ctx.device.exact ? Activation::f32 : kernels_for(*weight.format, ctx.device.kernels).kind;

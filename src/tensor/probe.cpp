@@ -17,17 +17,11 @@ namespace {
 
 constexpr int64_t kBytesPerThread = int64_t{256} << 20;
 
-using Read = float (*)(const float*, int64_t);
-
-Read read_for(KernelSet set) {
-#if defined(__x86_64__)
-  if (set == KernelSet::avx512) return avx512::read_all;
-  if (set == KernelSet::avx2) return avx2::read_all;
-#elif defined(__aarch64__)
-  if (set == KernelSet::neon) return neon::read_all;
-#endif
-  return scalar::read_all;
-}
+struct Reading {
+  KernelSet set;
+  float (*all)(const float*, int64_t);
+};
+constexpr Reading kReading[] = {LANDFALL_KERNELS(read_all)};
 
 std::atomic<float> g_sink;  // what is read must be used
 
@@ -50,7 +44,7 @@ int64_t BandwidthProbe::bytes() const { return buffer_ ? pool_.threads() * kByte
 
 double BandwidthProbe::measure(Env& env) {
   if (!buffer_) return 0;
-  const Read read = read_for(available_kernel_sets().back());
+  const auto read = row_for(kReading, available_kernel_sets().back()).all;
   const double start = env.seconds();
   pool_.parallel_for(
       pool_.threads(), 1,

@@ -22,15 +22,9 @@ struct Helpers {
   void (*to_bf16)(const float* x, int64_t n, uint16_t* y);
 };
 
-constexpr Helpers kHelpers[] = {
-#if defined(__x86_64__)
-    {KernelSet::avx512, avx512::sum_lanes, avx512::to_bf16},
-    {KernelSet::avx2, avx2::sum_lanes, avx2::to_bf16},
-#elif defined(__aarch64__)
-    {KernelSet::neon, neon::sum_lanes, neon::to_bf16},
-#endif
-    {KernelSet::scalar, scalar::sum_lanes, scalar::to_bf16},
-};
+#define LANDFALL_ROW(set) {KernelSet::set, set::sum_lanes, set::to_bf16},
+constexpr Helpers kHelpers[] = {LANDFALL_EACH_SET(LANDFALL_ROW)};
+#undef LANDFALL_ROW
 
 const std::byte* panel_of(const Weight& w, int64_t expert, int64_t panel) {
   return w.buffer->host() + w.offset + (expert * w.panels() + panel) * w.format->panel_bytes(w.padded_in);

@@ -95,16 +95,7 @@ constexpr Format make_float_format(std::span<const FormatKernels> kernels) {
 
 }  // namespace landfall
 
-#define LANDFALL_FLOAT_ROW(set, F)                                                                       \
-  {                                                                                                      \
-    KernelSet::set, set::float_panel<F>, set::float_panel<F>, Activation::f32, set::float_scale_rows<F>, \
-        set::float_columns<F>                                                                            \
-  }
-#if defined(__x86_64__)
-#define LANDFALL_FLOAT_KERNELS(F) \
-  LANDFALL_FLOAT_ROW(avx512, F), LANDFALL_FLOAT_ROW(avx2, F), LANDFALL_FLOAT_ROW(scalar, F)
-#elif defined(__aarch64__)
-#define LANDFALL_FLOAT_KERNELS(F) LANDFALL_FLOAT_ROW(neon, F), LANDFALL_FLOAT_ROW(scalar, F)
-#else
-#define LANDFALL_FLOAT_KERNELS(F) LANDFALL_FLOAT_ROW(scalar, F)
-#endif
+#define LANDFALL_FLOAT_ROW(set, F)                                 \
+  {KernelSet::set,  set::float_panel<F>,      set::float_panel<F>, \
+   Activation::f32, set::float_scale_rows<F>, set::float_columns<F>},
+#define LANDFALL_FLOAT_KERNELS(F) LANDFALL_EACH_SET(LANDFALL_FLOAT_ROW, F)

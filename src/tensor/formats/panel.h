@@ -262,16 +262,7 @@ inline uint8_t nearest_code(float v, float inverse, int bias, int hi) {
 }  // namespace landfall
 
 // Row of a FormatKernels table per kernel set, for traits F.
-#define LANDFALL_PANEL_ROW(set, F)                                                                     \
-  {                                                                                                    \
-    KernelSet::set, set::panel_f32<F>, set::panel_int8<F>, Activation::int8, set::panel_scale_rows<F>, \
-        set::panel_columns<F>                                                                          \
-  }
-#if defined(__x86_64__)
-#define LANDFALL_FORMAT_KERNELS(F) \
-  LANDFALL_PANEL_ROW(avx512, F), LANDFALL_PANEL_ROW(avx2, F), LANDFALL_PANEL_ROW(scalar, F)
-#elif defined(__aarch64__)
-#define LANDFALL_FORMAT_KERNELS(F) LANDFALL_PANEL_ROW(neon, F), LANDFALL_PANEL_ROW(scalar, F)
-#else
-#define LANDFALL_FORMAT_KERNELS(F) LANDFALL_PANEL_ROW(scalar, F)
-#endif
+#define LANDFALL_PANEL_ROW(set, F)                                 \
+  {KernelSet::set,   set::panel_f32<F>,        set::panel_int8<F>, \
+   Activation::int8, set::panel_scale_rows<F>, set::panel_columns<F>},
+#define LANDFALL_FORMAT_KERNELS(F) LANDFALL_EACH_SET(LANDFALL_PANEL_ROW, F)

@@ -158,15 +158,9 @@ struct RowKernels {
   void (*score_gradients)(const float* p, float* grad, int64_t n, int64_t width, float scale);
 };
 
-constexpr RowKernels kRowKernels[] = {
-#if defined(__x86_64__)
-    {KernelSet::avx512, avx512::probabilities_row, avx512::score_gradients_row},
-    {KernelSet::avx2, avx2::probabilities_row, avx2::score_gradients_row},
-#elif defined(__aarch64__)
-    {KernelSet::neon, neon::probabilities_row, neon::score_gradients_row},
-#endif
-    {KernelSet::scalar, scalar::probabilities_row, scalar::score_gradients_row},
-};
+#define LANDFALL_ROW(set) {KernelSet::set, set::probabilities_row, set::score_gradients_row},
+constexpr RowKernels kRowKernels[] = {LANDFALL_EACH_SET(LANDFALL_ROW)};
+#undef LANDFALL_ROW
 
 // The same by blocks of 64 query rows of a head, whose probabilities are computed again: memory for two such blocks
 // against one run's positions for each thread. Sums over queries go through heads and blocks in order, so a run and its

@@ -15,9 +15,10 @@
 #include <cstring>
 
 #include "tensor/access.h"
-#if defined(__x86_64__)
+#include "tensor/simd/kernel_sets.h"
+#if defined(LANDFALL_X86_SETS)
 #include <immintrin.h>
-#elif defined(__aarch64__)
+#elif defined(LANDFALL_ARM_SETS)
 #include <arm_neon.h>
 #endif
 
@@ -48,7 +49,7 @@ namespace landfall::scalar {
 #undef LANDFALL_VECTOR_SCALAR
 }  // namespace landfall::scalar
 
-#if defined(__x86_64__)
+#if defined(LANDFALL_X86_SETS)
 
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
@@ -83,7 +84,7 @@ namespace landfall::avx512 {
 #pragma GCC pop_options
 #endif
 
-#elif defined(__aarch64__)
+#elif defined(LANDFALL_ARM_SETS)
 
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
@@ -107,17 +108,3 @@ namespace landfall::neon {
 #undef LANDFALL_TARGET_FILE
 
 // clang-format on
-
-// LANDFALL_KERNELS(function): rows of a Kernel table for a function that every target's namespace defines.
-#ifndef LANDFALL_KERNELS
-#if defined(__x86_64__)
-#define LANDFALL_KERNELS(function) \
-  {KernelSet::avx512, avx512::function}, {KernelSet::avx2, avx2::function}, { KernelSet::scalar, scalar::function }
-#elif defined(__aarch64__)
-#define LANDFALL_KERNELS(function) \
-  {KernelSet::neon, neon::function}, { KernelSet::scalar, scalar::function }
-#else
-#define LANDFALL_KERNELS(function) \
-  { KernelSet::scalar, scalar::function }
-#endif
-#endif
