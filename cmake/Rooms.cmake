@@ -33,13 +33,23 @@ endif()
 if(LANDFALL_FUZZ)
   target_compile_options(landfall_options INTERFACE -fsanitize=fuzzer-no-link)  # so that the fuzzer sees the branches
 endif()
+if(LANDFALL_SCALAR_ONLY)
+  target_compile_definitions(landfall_options INTERFACE LANDFALL_SCALAR_ONLY)
+endif()
 
-# GoogleTest's header is most of what a test has to parse: it is compiled once for all of them.
-file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/generated/test_header.cpp CONTENT "")
-add_library(landfall_test_header OBJECT ${CMAKE_BINARY_DIR}/generated/test_header.cpp)
+# The standard library's headers are most of what a file has to parse, and GoogleTest's of a test: they are compiled once
+# for all that are optimised alike. The tidy preset builds without, so no file forgets to include what it uses.
+set(LANDFALL_STANDARD_HEADERS
+    <algorithm> <atomic> <charconv> <cmath> <cstdio> <cstring> <filesystem> <functional> <map> <memory> <mutex>
+    <optional> <set> <span> <string> <string_view> <thread> <unordered_map> <variant> <vector>)
+file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/generated/nothing.cpp CONTENT "")
+add_library(landfall_standard_header OBJECT ${CMAKE_BINARY_DIR}/generated/nothing.cpp)
+target_link_libraries(landfall_standard_header PRIVATE landfall_options)
+target_precompile_headers(landfall_standard_header PRIVATE ${LANDFALL_STANDARD_HEADERS})
+add_library(landfall_test_header OBJECT ${CMAKE_BINARY_DIR}/generated/nothing.cpp)
 target_compile_options(landfall_test_header PRIVATE -O0)
 target_link_libraries(landfall_test_header PRIVATE landfall_options GTest::gtest)
-target_precompile_headers(landfall_test_header PRIVATE <gtest/gtest.h>)
+target_precompile_headers(landfall_test_header PRIVATE <gtest/gtest.h> ${LANDFALL_STANDARD_HEADERS})
 
 function(landfall_room room)
   set(folder ${CMAKE_SOURCE_DIR}/src/${room})
@@ -57,6 +67,10 @@ function(landfall_room room)
   target_link_libraries(landfall_${room} PUBLIC landfall_options)
   if(EXISTS ${folder}/CMakeLists.txt)
     add_subdirectory(${folder})
+  endif()
+  get_target_property(own_header landfall_${room} PRECOMPILE_HEADERS)
+  if(NOT own_header)
+    target_precompile_headers(landfall_${room} REUSE_FROM landfall_standard_header)
   endif()
   if(EXISTS ${folder}/testing.cpp)
     add_library(landfall_${room}_testing STATIC EXCLUDE_FROM_ALL ${folder}/testing.cpp)
