@@ -1,5 +1,5 @@
-// bench: how fast a model loads, reads prompts and generates here, beside what this machine can do at most. Without a
-// model, the machine alone; with --random, a file of random weights to measure with.
+// bench: how fast a model loads, reads prompts, generates and trains here, beside what this machine can do at most.
+// Without a model, the machine alone; with --random, a file of random weights to measure with.
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
@@ -9,6 +9,7 @@
 #include "cli/bench_model.h"
 #include "cli/bench_operators.h"
 #include "cli/bench_random.h"
+#include "cli/bench_training.h"
 #include "cli/model_loading.h"
 #include "cli/peak_memory.h"
 #include "cli/terminal.h"
@@ -26,6 +27,12 @@ constexpr Flag kFlags[] = {
     {.name = "past", .kind = Flag::Kind::integer, .help = "tokens in the cache before that", .otherwise = "0"},
     {.name = "sequences", .kind = Flag::Kind::integer, .help = "sequences that generate together", .otherwise = "1"},
     {.name = "repeats", .kind = Flag::Kind::integer, .help = "runs; medians are printed", .otherwise = "5"},
+    {.name = "training",
+     .kind = Flag::Kind::toggle,
+     .help = "training steps of every weight on --sequences of --prompt tokens, instead of answering"},
+    {.name = "recompute",
+     .help = "of activations while training: none, layer or two-level, as for 'landfall train'",
+     .otherwise = "none"},
     {.name = "operators", .kind = Flag::Kind::toggle, .help = "where the time goes, against the machine's limits"},
     {.name = "timeline", .help = "write a time line of the steps to this file, for chrome://tracing or Perfetto"},
     kDraftFlag,
@@ -183,6 +190,7 @@ Status run(CommandContext& context) {
   const Arguments& a = context.arguments;
   if (a.has("random") || a.has("write")) return write_random(context);
   LANDFALL_ASSIGN(EngineOptions options, engine_options(a));
+  if (a.has("training") && a.has("MODEL")) return bench_training(context, options);
   LANDFALL_ASSIGN(const BenchWork work, work_of(a));
   if (!a.has("MODEL")) return bench_machine_alone(context, options);
   LANDFALL_ASSIGN(const std::string draft, chosen_draft(context));
@@ -235,7 +243,8 @@ const Command k_bench = {.name = "bench",
                          .example =
                              "landfall bench starter --repeats 3\n"
                              "landfall bench --random deepseek-v2-lite --type Q4_0 --write v2-lite.gguf\n"
-                             "landfall bench v2-lite.gguf --past 1024 --sequences 4 --operators",
+                             "landfall bench v2-lite.gguf --past 1024 --sequences 4 --operators\n"
+                             "landfall bench small.gguf --training --prompt 256 --sequences 8",
                          .flags = kFlags,
                          .has_json = true,
                          .run = run};
