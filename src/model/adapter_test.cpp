@@ -26,26 +26,6 @@ LoadedModel golden_model(const std::string& variant) {
   return load_for_test(write_golden_model(read_golden(variant), Json()));
 }
 
-// Of all linear maps, with numbers that move the logits.
-Adapter adapter_of(const Model& model, int64_t rank) {
-  Adapter out{.rank = rank, .alpha = 6, .base = "made/by hand"};
-  uint64_t state = 1;
-  auto fill = [&](std::vector<float>& values, int64_t n) {
-    for (int64_t i = 0; i < n; ++i) {
-      state = state * 6364136223846793005u + 1442695040888963407u;
-      values.push_back((static_cast<float>(state >> 40) * 0x1p-24f - 0.5f) * 0.2f);
-    }
-  };
-  for (const Weight& w : model.weights()) {
-    if (!takes_adapter(model, w)) continue;
-    AdapterPart part{.weight = w.id};
-    fill(part.a, rank * w.in);
-    fill(part.b, w.out * rank);
-    out.parts.push_back(std::move(part));
-  }
-  return out;
-}
-
 std::vector<float> logits_with(const LoadedModel& base, const Adapter& adapter, const Golden& golden) {
   std::vector<OwnedWeight> weights;
   weights.reserve(2 * adapter.parts.size());
