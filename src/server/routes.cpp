@@ -213,6 +213,8 @@ void Routes::complete(ParsedCall parsed, std::shared_ptr<HttpExchange> exchange)
     ApiError error = reported(flag.status());
     if (flag.status().code() == Code::resource_exhausted) {
       error = {400, flag.status().message(), call.chat ? "messages" : "prompt", "context_length_exceeded"};
+    } else if (flag.status().code() == Code::not_found) {  // the adapter has been unloaded meanwhile
+      error = {404, flag.status().message(), "model", "model_not_found"};
     }
     return exchange->reply(error_reply(error));
   }

@@ -119,6 +119,9 @@ TEST(Routes, AdaptersAreModelsThatComeAndGo) {
   EXPECT_EQ(ask(server, post("/v1/unload_lora_adapter", R"({"lora_name":"notes"})")).status, 404);
   EXPECT_EQ(asked("notes").status, 404);
   EXPECT_EQ(ask(server, get("/v1/load_lora_adapter")).status, 405);
+  const auto meanwhile = ask(server, chat("unloaded"));
+  EXPECT_EQ(meanwhile.status, 404);
+  EXPECT_EQ(meanwhile.error()["code"].string(), "model_not_found");
 }
 
 TEST(Routes, AnAdapterThatCannotBeLoadedIsA400WithTheCause) {

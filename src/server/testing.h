@@ -29,8 +29,8 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 // What the last message says decides: "words" gives max_tokens words, "silent" none until it is cancelled, "fail" an
-// error, "long" a refusal, "big" one word of a megabyte after another. With an adapter words begin with its name.
-// Adapters are loaded from any folder but "damaged".
+// error, "long" and "unloaded" a refusal, "big" one word of a megabyte after another. With an adapter words begin with
+// its name. Adapters are loaded from any folder but "damaged".
 class FakeModel {
  public:
   explicit FakeModel(milliseconds pause = milliseconds(1)) : pause_(pause), thread_([this] { run(); }) {}
@@ -43,6 +43,7 @@ class FakeModel {
     const std::string what = request.prompt ? *request.prompt : request.messages.back().content;
     if (what == "long")
       return Status(Code::resource_exhausted, "the prompt has 9000 tokens, and the context holds 2048");
+    if (what == "unloaded") return Status(Code::not_found, "there is no adapter '" + request.adapter + "'");
     auto flag = std::make_shared<std::atomic<bool>>(false);
     std::lock_guard lock(mutex_);
     jobs_.push_back({what, request.adapter, request.max_tokens.value_or(3), std::move(events), flag});
