@@ -27,6 +27,14 @@ std::string module_of(const Model& model, const Weight& w) {
 
 std::string last_of(const std::string& module) { return module.substr(module.rfind('.') + 1); }
 
+// What target_modules calls it, which PEFT compares with the ends of names. Where there are routed experts, "gate_proj"
+// alone would be theirs too.
+std::string target_of(const Model& model, const std::string& module) {
+  const std::string last = last_of(module);
+  if (model.config().experts == 0) return last;
+  return last_of(module.substr(0, module.size() - last.size() - 1)) + "." + last;
+}
+
 // GGUF files of families with half-split rope have rows of queries and keys permuted, so that interleaved rope does the
 // same: row 2j + s of a head is row s * dim / 2 + j there. Such families are interleaved for this reason alone; latent
 // attention is so everywhere.
@@ -187,7 +195,8 @@ Status write_adapter(Env& env, const std::string& folder, const Model& model, co
     const std::string module = module_of(model, w);
     tensors.push_back({std::string(kPrefix) + module + std::string(kA), {adapter.rank, w.in}, f32});
     tensors.push_back({std::string(kPrefix) + module + std::string(kB), {w.out, adapter.rank}, f32});
-    if (kinds.insert(last_of(module)).second) targets.push_back(Json(last_of(module)));
+    if (const std::string target = target_of(model, module); kinds.insert(target).second)
+      targets.push_back(Json(target));
     const auto finite = [](float v) { return std::isfinite(v); };
     if (std::all_of(part.a.begin(), part.a.end(), finite) && std::all_of(part.b.begin(), part.b.end(), finite))
       continue;

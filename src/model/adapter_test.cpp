@@ -7,6 +7,7 @@
 #include <cstring>
 #include <limits>
 #include <map>
+#include <set>
 
 #include "base/testing.h"
 #include "model/safetensors_writer.h"
@@ -24,26 +25,6 @@ std::string new_path(const std::string& end) {
 
 LoadedModel golden_model(const std::string& variant) {
   return load_for_test(write_golden_model(read_golden(variant), Json()));
-}
-
-// Of all linear maps, with numbers that move the logits.
-Adapter adapter_of(const Model& model, int64_t rank) {
-  Adapter out{.rank = rank, .alpha = 6, .base = "made/by hand"};
-  uint64_t state = 1;
-  auto fill = [&](std::vector<float>& values, int64_t n) {
-    for (int64_t i = 0; i < n; ++i) {
-      state = state * 6364136223846793005u + 1442695040888963407u;
-      values.push_back((static_cast<float>(state >> 40) * 0x1p-24f - 0.5f) * 0.2f);
-    }
-  };
-  for (const Weight& w : model.weights()) {
-    if (!takes_adapter(model, w)) continue;
-    AdapterPart part{.weight = w.id};
-    fill(part.a, rank * w.in);
-    fill(part.b, w.out * rank);
-    out.parts.push_back(std::move(part));
-  }
-  return out;
 }
 
 std::vector<float> logits_with(const LoadedModel& base, const Adapter& adapter, const Golden& golden) {
@@ -120,6 +101,28 @@ TEST(Adapter, IsLaidOutAsPeftLaysItOut) {
   EXPECT_EQ(config["lora_alpha"].number(), 6);
   EXPECT_EQ(config["bias"].string(), "none");
   EXPECT_EQ(config["target_modules"].array().size(), 7u);
+}
+
+// PEFT takes every module whose name ends in a target, so none may be one of the experts'.
+TEST(Adapter, NamesNoModuleOfTheRoutedExperts) {
+  for (const char* variant : {"deepseek", "deepseek_v3"}) {
+    const LoadedModel base = golden_model(variant);
+    const std::string folder = new_path("");
+    ASSERT_TRUE(write_adapter(Env::real(), folder, base.model, adapter_of(base.model, 2)).ok());
+    std::set<std::string> taken, written;
+    const Json config = read_json_file(folder + "/adapter_config.json");
+    const Golden golden = read_golden(variant);
+    for (const Json& tensor : golden.info["tensors"].array()) {
+      std::string module = tensor["name"].string();
+      if (!module.ends_with(".weight") || module.find(".layers.3.") != module.npos) continue;  // the multi-token layer
+      module.resize(module.size() - 7);
+      for (const Json& target : config["target_modules"].array()) {
+        if (module.ends_with("." + target.string())) taken.insert("base_model.model." + module);
+      }
+    }
+    for (const auto& [name, tensor] : tensors_in(folder)) written.insert(name.substr(0, name.rfind(".lora_")));
+    EXPECT_EQ(taken, written) << variant;
+  }
 }
 
 // The same adapter over the Hugging Face base and over the GGUF file of the same numbers, with its permuted rows.

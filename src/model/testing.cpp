@@ -208,6 +208,25 @@ double largest_difference(const std::vector<float>& a, const std::vector<float>&
   return worst;
 }
 
+Adapter adapter_of(const Model& model, int64_t rank, uint64_t seed) {
+  Adapter out{.rank = rank, .alpha = 6, .base = "made/by hand"};
+  uint64_t state = seed;
+  auto fill = [&](std::vector<float>& values, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) {
+      state = state * 6364136223846793005u + 1442695040888963407u;
+      values.push_back((static_cast<float>(state >> 40) * 0x1p-24f - 0.5f) * 0.2f);
+    }
+  };
+  for (const Weight& w : model.weights()) {
+    if (!takes_adapter(model, w)) continue;
+    AdapterPart part{.weight = w.id};
+    fill(part.a, rank * w.in);
+    fill(part.b, w.out * rank);
+    out.parts.push_back(std::move(part));
+  }
+  return out;
+}
+
 std::string write_text_model(const std::string& variant, int64_t more_seed, const char* end) {
   Golden golden = read_golden(variant);
   golden.info.set("seed", golden.info["seed"].integer() + more_seed);

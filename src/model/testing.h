@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/testing.h"
+#include "model/adapter.h"
 #include "model/model.h"
 #include "tensor/operator.h"
 
@@ -44,6 +45,9 @@ std::string write_golden_model(const Golden& golden, const Json& how);
 // A golden model made wider: 256 byte tokens and two special ones, with a tokenizer and a chat template. Another seed
 // is another model. Returns the folder.
 std::string write_text_model(const std::string& variant, int64_t more_seed = 0, const char* end = "<|end|>");
+
+// Of all linear maps that take one, with numbers that move the logits; alpha / rank is 6 / rank.
+Adapter adapter_of(const Model& model, int64_t rank, uint64_t seed = 1);
 
 struct LoadedModel {
   ModelSource source;

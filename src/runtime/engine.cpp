@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 #include "tensor/access.h"
 
@@ -132,7 +133,7 @@ int64_t Engine::used_bytes() const {
   return model_->memory_bytes() + cache_.used_bytes() + static_cast<int64_t>(arena_.peak());
 }
 
-Result<Engine::Logits> Engine::step(std::span<const Work> work) {
+Status Engine::check(std::span<const Work> work) const {
   int64_t rows = 0, pages = 0;
   const int64_t vocab = model_->config().vocab;
   for (size_t i = 0; i < work.size(); ++i) {
@@ -169,13 +170,50 @@ Result<Engine::Logits> Engine::step(std::span<const Work> work) {
     return Status(Code::resource_exhausted, "the cache is full: " + std::to_string(pages) + " pages are needed, " +
                                                 std::to_string(cache_.free_pages()) + " are free");
   }
+  return {};
+}
 
+Result<Engine::Logits> Engine::step(std::span<const Work> work) {
+  LANDFALL_TRY(check(work));
+  overlays_.clear();
+  for (const Work& w : work) {
+    if (std::find(overlays_.begin(), overlays_.end(), w.overlay) == overlays_.end()) overlays_.push_back(w.overlay);
+  }
+  if (overlays_.size() == 1) return pass(work, overlays_[0]);
+  const auto vocab = static_cast<size_t>(model_->config().vocab), width = static_cast<size_t>(model_->config().width);
+  size_t rows = 0, wanted = 0;
+  for (const Work& w : work) {
+    rows += w.tokens.size();
+    wanted += static_cast<size_t>(w.logits_last);
+  }
+  all_logits_.resize(wanted * vocab);
+  all_hidden_.resize(rows * width);
+  for (const Overlay* overlay : overlays_) {
+    const Logits part = pass(work, overlay);
+    const float *logits = part.data, *hidden = part.hidden.data();
+    float *to_logits = all_logits_.data(), *to_hidden = all_hidden_.data();
+    for (const Work& w : work) {
+      const size_t n_logits = static_cast<size_t>(w.logits_last) * vocab, n_hidden = w.tokens.size() * width;
+      if (w.overlay == overlay) {
+        std::copy_n(std::exchange(logits, logits + n_logits), n_logits, to_logits);
+        std::copy_n(std::exchange(hidden, hidden + n_hidden), n_hidden, to_hidden);
+      }
+      to_logits += n_logits;
+      to_hidden += n_hidden;
+    }
+  }
+  return Logits{all_logits_.data(), static_cast<int64_t>(wanted), model_->config().vocab, all_hidden_};
+}
+
+// The work that sees this overlay, of a step that is checked.
+Engine::Logits Engine::pass(std::span<const Work> work, const Overlay* overlay) {
   tokens_.clear();
   positions_.clear();
   logits_rows_.clear();
   runs_.clear();
   hidden_.clear();
   for (const Work& w : work) {
+    if (w.overlay != overlay) continue;
     const auto past = static_cast<int32_t>(cache_.length(w.sequence)), count = static_cast<int32_t>(w.tokens.size());
     const auto first = static_cast<int32_t>(tokens_.size());
     // A step that crosses the end of the expanded part is two runs.
@@ -193,9 +231,13 @@ Result<Engine::Logits> Engine::step(std::span<const Work> work) {
   arena_.reset();
   const Batch batch{tokens_, positions_, runs_, logits_rows_, hidden_};  // the Ctx refers to it
   Ctx ctx = make_ctx(reader_, options_.device, pool_, arena_, batch, &cache_);
+  ctx.overlay = overlay;
   Tensor hidden;
   const Tensor out = forward(ctx, *model_, &hidden);
-  return Logits{data<float>(out), out.rows(), vocab, {data<float>(hidden), static_cast<size_t>(hidden.elements())}};
+  return {data<float>(out),
+          out.rows(),
+          model_->config().vocab,
+          {data<float>(hidden), static_cast<size_t>(hidden.elements())}};
 }
 
 }  // namespace landfall

@@ -5,6 +5,9 @@
 // Numerics: within one kernel set, a sequence's logits do not depend on what else is in the batch nor on how its tokens
 // are cut into steps, bit for bit. Latent attention takes its expanded form for rows before a position that is fixed
 // when the sequence is opened (a long prompt), and the absorbed form from there on.
+//
+// Work of one step may see different adapters. Each of them is a pass of its own through the model, which reads the
+// weights again; so that holds for them too, and the rows of the model alone take the path that they take without any.
 #pragma once
 
 #include <cstdint>
@@ -68,6 +71,7 @@ class Engine {
     std::span<const int32_t> tokens;
     int32_t logits_last = 1;
     std::span<const float> hidden = {};  // [tokens, width], for a model that reads hidden states
+    const Overlay* overlay = nullptr;    // an adapter's; null: the model alone. All of a sequence's work has the same
   };
   // Logits [wanted rows, vocab] and hidden states [all rows, width] in order of work; valid until the next step.
   struct Logits {
@@ -90,6 +94,9 @@ class Engine {
 
  private:
   Engine(std::shared_ptr<const Model> model, EngineOptions options);
+  Status check(std::span<const Work> work) const;
+  Logits pass(std::span<const Work> work, const Overlay* overlay);
+
   std::shared_ptr<const Model> model_;
   EngineOptions options_;
   ThreadPool pool_;
@@ -99,6 +106,8 @@ class Engine {
   std::vector<int32_t> tokens_, positions_, logits_rows_;
   std::vector<float> hidden_;  // that the work brings
   std::vector<Run> runs_;
+  std::vector<const Overlay*> overlays_;        // of the step, each once
+  std::vector<float> all_logits_, all_hidden_;  // of a step of several passes
 };
 
 }  // namespace landfall

@@ -1,10 +1,11 @@
 // The engine on the tiny golden models: cached steps agree with the references, and how tokens are cut into steps, who
-// else is in the batch, forks and truncation change nothing, byte for byte.
+// else is in the batch and with which adapter, forks and truncation change nothing, byte for byte.
 #include "runtime/engine.h"
 
 #include <gtest/gtest.h>
 
 #include "model/testing.h"
+#include "runtime/adapter_weights.h"
 
 namespace landfall {
 namespace {
@@ -34,11 +35,12 @@ Fixture make_engine(const Golden& golden, Device device, CacheType cache, int64_
 }
 
 // Feeds tokens in pieces of the given sizes (the last repeated) and collects the logits of every row.
-Rows feed(Engine& engine, Engine::SequenceId id, std::span<const int32_t> tokens, std::vector<size_t> pieces) {
+Rows feed(Engine& engine, Engine::SequenceId id, std::span<const int32_t> tokens, std::vector<size_t> pieces,
+          const Overlay* overlay = nullptr) {
   Rows out;
   for (size_t at = 0, i = 0; at < tokens.size(); ++i) {
     const size_t n = std::min(pieces[std::min(i, pieces.size() - 1)], tokens.size() - at);
-    const Engine::Work work{id, tokens.subspan(at, n), static_cast<int32_t>(n)};
+    const Engine::Work work{id, tokens.subspan(at, n), static_cast<int32_t>(n), {}, overlay};
     auto logits = engine.step({&work, 1});
     EXPECT_TRUE(logits.ok()) << logits.status().message();
     out.insert(out.end(), logits->data, logits->data + logits->rows * logits->vocab);
@@ -47,9 +49,10 @@ Rows feed(Engine& engine, Engine::SequenceId id, std::span<const int32_t> tokens
   return out;
 }
 
-Rows fresh(Engine& engine, std::span<const int32_t> tokens, std::vector<size_t> pieces, int64_t expanded_until) {
+Rows fresh(Engine& engine, std::span<const int32_t> tokens, std::vector<size_t> pieces, int64_t expanded_until,
+           const Overlay* overlay = nullptr) {
   const auto id = engine.open(expanded_until).value();
-  Rows out = feed(engine, id, tokens, std::move(pieces));
+  Rows out = feed(engine, id, tokens, std::move(pieces), overlay);
   engine.close(id);
   return out;
 }
@@ -148,6 +151,79 @@ TEST_P(EngineTest, BatchedEqualsAlone) {
     EXPECT_EQ(got_a, alone_a);
     EXPECT_EQ(got_b, alone_b);
     EXPECT_EQ(got_c, alone_c);
+  }
+}
+
+TEST_P(EngineTest, WithAnAdapterItComputesWhatTheModelDoes) {
+  const Golden golden = read_golden(GetParam());
+  const KernelSet set = available_kernel_sets().back();
+  const Fixture s = make_engine(golden, {set, true}, CacheType::f32);
+  const AdapterWeights adapter(*s.model, adapter_of(*s.model, 3), 1);
+  const Rows whole = all_logits(*s.model, golden.tokens, set, {}, nullptr, &adapter.overlay());
+  const Rows steps = fresh(*s.engine, golden.tokens, {static_cast<size_t>(golden.prompt), 1}, 0, &adapter.overlay());
+  EXPECT_LE(largest_difference(steps, whole, golden.vocab), 1e-5);
+  EXPECT_GT(largest_difference(steps, golden.logits, golden.vocab), 0.01) << "an adapter that does nothing";
+  int64_t numbers = 0;
+  for (const Weight& w : s.model->weights()) {
+    if (takes_adapter(*s.model, w)) numbers += 3 * (w.in + w.out);
+  }
+  EXPECT_GE(adapter.bytes(), numbers * 4);
+}
+
+// The model alone, two adapters and one of these twice, in pieces of different sizes.
+TEST_P(EngineTest, BatchedWithOtherAdaptersEqualsAlone) {
+  const Golden golden = read_golden(GetParam());
+  const std::vector<int32_t> tokens = long_tokens(golden);
+  for (const Way& way : ways()) {
+    const Fixture s = make_engine(golden, way.device, way.cache, 4096);
+    const AdapterWeights one(*s.model, adapter_of(*s.model, 3, 1), 1), two(*s.model, adapter_of(*s.model, 1, 2), 2);
+    struct Part {
+      std::span<const int32_t> tokens;
+      size_t piece;
+      const Overlay* overlay;
+      Rows alone = {};
+      Engine::SequenceId id = 0;
+      size_t at = 0;
+    };
+    const auto all = std::span<const int32_t>(tokens).first(40);
+    Part parts[] = {{all, 9, &one.overlay()},
+                    {all, 17, nullptr},
+                    {all, 1, &two.overlay()},
+                    {all, 5, &one.overlay()},
+                    {all, 40, nullptr}};
+    for (Part& part : parts) {
+      part.alone = fresh(*s.engine, part.tokens, {40}, 0, part.overlay);
+      part.id = s.engine->open(0).value();
+    }
+    EXPECT_NE(parts[0].alone, parts[1].alone);
+    EXPECT_NE(parts[0].alone, parts[2].alone);
+    EXPECT_EQ(parts[0].alone, parts[3].alone);
+    while (true) {
+      std::vector<Engine::Work> work;
+      std::vector<Part*> owners;
+      for (Part& part : parts) {
+        const auto rows = part.tokens.subspan(part.at, std::min(part.piece, part.tokens.size() - part.at));
+        if (rows.empty()) continue;
+        // Of some rows no logits are wanted.
+        work.push_back({part.id, rows, static_cast<int32_t>(rows.size() + 1) / 2, {}, part.overlay});
+        owners.push_back(&part);
+        part.at += rows.size();
+      }
+      if (work.empty()) break;
+      const auto logits = s.engine->step(work);
+      ASSERT_TRUE(logits.ok()) << logits.status().message();
+      int64_t row = 0;
+      for (size_t i = 0; i < work.size(); ++i) {
+        Part& part = *owners[i];
+        for (int32_t j = 0; j < work[i].logits_last; ++j, ++row) {
+          const auto stands =
+              static_cast<size_t>((static_cast<int64_t>(part.at) - work[i].logits_last + j) * golden.vocab);
+          const auto got = logits->row(row);
+          ASSERT_TRUE(std::equal(got.begin(), got.end(), part.alone.begin() + static_cast<long>(stands))) << i;
+        }
+      }
+      EXPECT_EQ(row, logits->rows);
+    }
   }
 }
 

@@ -29,9 +29,9 @@ PrefixTree::~PrefixTree() {
   for (const Node& node : nodes_) cache_.release(node.page);
 }
 
-int64_t PrefixTree::adopt_pages(int32_t sequence, std::span<const int32_t> tokens) {
+int64_t PrefixTree::adopt_pages(int32_t sequence, std::span<const int32_t> tokens, uint64_t adapter) {
   const int64_t held = cache_.length(sequence);
-  Node* at = &root_;
+  Node* at = &roots_[adapter];
   for (int64_t position = 0; position < static_cast<int64_t>(tokens.size()); position += kPagePositions) {
     const Match match = closest(*at, page_at(tokens, position));
     if (match.common < kPagePositions) break;
@@ -42,9 +42,9 @@ int64_t PrefixTree::adopt_pages(int32_t sequence, std::span<const int32_t> token
   return cache_.length(sequence) - held;
 }
 
-int64_t PrefixTree::adopt_rows(int32_t sequence, std::span<const int32_t> tokens) {
+int64_t PrefixTree::adopt_rows(int32_t sequence, std::span<const int32_t> tokens, uint64_t adapter) {
   const int64_t held = cache_.length(sequence);
-  Match match{&root_, kPagePositions};
+  Match match{&roots_[adapter], kPagePositions};
   for (int64_t position = 0; position <= held && match.common == kPagePositions; position += kPagePositions) {
     match = closest(*match.child, page_at(tokens, position));
     if (position < held && match.common < kPagePositions) return 0;
@@ -61,8 +61,8 @@ int64_t PrefixTree::adopt_rows(int32_t sequence, std::span<const int32_t> tokens
   return fits ? match.common : 0;
 }
 
-void PrefixTree::insert(int32_t sequence, std::span<const int32_t> tokens) {
-  Node* at = &root_;
+void PrefixTree::insert(int32_t sequence, std::span<const int32_t> tokens, uint64_t adapter) {
+  Node* at = &roots_[adapter];
   for (int64_t position = 0; position < static_cast<int64_t>(tokens.size()); position += kPagePositions) {
     const auto wanted = page_at(tokens, position);
     const auto [child, common] = closest(*at, wanted);
@@ -90,6 +90,7 @@ bool PrefixTree::evict() {
     return node.children.empty() && cache_.users(node.page) == 1;
   });
   drop(unused != nodes_.rend() ? &*unused : &nodes_.back());
+  std::erase_if(roots_, [](const auto& root) { return root.second.children.empty(); });
   return true;
 }
 
@@ -107,7 +108,7 @@ PrefixTree::Match PrefixTree::closest(const Node& parent, std::span<const int32_
 }
 
 void PrefixTree::use(Node* node) {
-  for (; node != &root_; node = node->parent) nodes_.splice(nodes_.begin(), nodes_, node->place);
+  for (; node->parent; node = node->parent) nodes_.splice(nodes_.begin(), nodes_, node->place);
 }
 
 void PrefixTree::drop(Node* node) {

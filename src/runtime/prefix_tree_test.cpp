@@ -121,6 +121,29 @@ TEST_F(PrefixTreeTest, ALongerPageTakesThePlaceOfItsBeginning) {
   EXPECT_EQ(tree.pages(), 2);
 }
 
+TEST_F(PrefixTreeTest, RowsOfOneAdapterAreNotThoseOfAnother) {
+  const Tokens tokens = counting(0, 300);
+  visit(tokens);
+  for (uint64_t adapter : {1, 2}) {
+    const int32_t s = cache.open(0).value();
+    EXPECT_EQ(tree.adopt_pages(s, tokens, adapter), 0);
+    EXPECT_EQ(tree.adopt_rows(s, tokens, adapter), 0);
+    cache.extend(s, adapter == 1 ? 128 : 64);
+    tree.insert(s, std::span(tokens).first(adapter == 1 ? 128 : 64), adapter);
+    cache.close(s);
+  }
+  for (const auto& [adapter, rows] : std::map<uint64_t, int64_t>{{0, 300}, {1, 128}, {2, 64}, {3, 0}}) {
+    const int32_t s = cache.open(0).value();
+    const int64_t pages = tree.adopt_pages(s, tokens, adapter);
+    EXPECT_EQ(pages + tree.adopt_rows(s, tokens, adapter), rows) << adapter;
+    cache.close(s);
+  }
+  while (tree.evict()) {
+  }
+  EXPECT_EQ(cache.free_pages(), cache.total_pages());
+  EXPECT_EQ(visit(tokens), 0);
+}
+
 TEST_F(PrefixTreeTest, ASequenceTakesUpWhereItStands) {
   const Tokens tokens = counting(0, 400);
   const int32_t late = cache.open(0).value();

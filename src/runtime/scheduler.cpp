@@ -47,6 +47,9 @@ struct Scheduler::Job {
   Usage usage;
   double started = -1, first_token = 0, last_token = 0;
 
+  const Overlay* overlay() const { return request.adapter ? &request.adapter->overlay() : nullptr; }
+  uint64_t adapter() const { return request.adapter ? request.adapter->identity() : 0; }
+
   bool before(const Job& other) const {
     return request.priority != other.request.priority ? request.priority > other.request.priority
                                                       : arrival < other.arrival;
@@ -197,7 +200,7 @@ void Scheduler::add_answer_rows(Job& job, int64_t answers, int64_t most_drafts) 
     const auto draft = job.speculation->draft(std::min(left, most_drafts), answers, answer_cost_);
     job.rows.insert(job.rows.end(), draft.begin(), draft.end());
   }
-  work_.push_back({job.sequence, job.rows, static_cast<int32_t>(job.rows.size())});
+  work_.push_back({job.sequence, job.rows, static_cast<int32_t>(job.rows.size()), {}, job.overlay()});
   owners_.push_back(&job);
   room_ -= static_cast<int64_t>(job.rows.size());
 }
@@ -207,7 +210,7 @@ void Scheduler::add_prompt_rows(Job& job) {
   const int64_t read = engine_.length(job.sequence), left = static_cast<int64_t>(job.tokens.size()) - read;
   const int64_t count = std::min(left, room_);
   const std::span<const int32_t> rows(job.tokens.data() + read, static_cast<size_t>(count));
-  work_.push_back({job.sequence, rows, count == left ? 1 : 0});
+  work_.push_back({job.sequence, rows, count == left ? 1 : 0, {}, job.overlay()});
   owners_.push_back(&job);
   room_ -= count;
 }
@@ -217,16 +220,16 @@ bool Scheduler::adopt(Job& job) {
   if (engine_.length(job.sequence) % kPagePositions != 0) return true;
   // The last token is always read anew: its logits are needed.
   const auto wanted = std::span<const int32_t>(job.tokens).first(job.tokens.size() - 1);
-  int64_t found = tree_.adopt_pages(job.sequence, wanted);
+  int64_t found = tree_.adopt_pages(job.sequence, wanted, job.adapter());
   const auto page_end = static_cast<size_t>(engine_.length(job.sequence) + kPagePositions);
   const auto reads_it = [&](const auto& other) {
-    return !other->answering && engine_.length(other->sequence) < static_cast<int64_t>(page_end) &&
-           other->tokens.size() >= page_end &&
+    return !other->answering && other->adapter() == job.adapter() &&
+           engine_.length(other->sequence) < static_cast<int64_t>(page_end) && other->tokens.size() >= page_end &&
            std::equal(other->tokens.begin(), other->tokens.begin() + static_cast<int64_t>(page_end), wanted.begin());
   };
   const auto self = std::find_if(running_.begin(), running_.end(), [&](const auto& other) { return &*other == &job; });
   const bool waits = page_end <= wanted.size() && std::any_of(running_.begin(), self, reads_it);
-  if (!waits) found += tree_.adopt_rows(job.sequence, wanted);
+  if (!waits) found += tree_.adopt_rows(job.sequence, wanted, job.adapter());
   if (job.usage.answer_tokens == 0) job.usage.reused_tokens += found;
   return !waits;
 }
@@ -286,7 +289,7 @@ void Scheduler::keep_pages(Job& job, bool open_page) {
   if (!options_.reuse_prefix || (!open_page && full == job.kept)) return;
   job.kept = full;
   const int64_t count = open_page ? length : full * kPagePositions;
-  tree_.insert(job.sequence, std::span(job.tokens).first(static_cast<size_t>(count)));
+  tree_.insert(job.sequence, std::span(job.tokens).first(static_cast<size_t>(count)), job.adapter());
 }
 
 void Scheduler::finish(Job& job, const Status& status, FinishReason reason) {

@@ -12,7 +12,8 @@
 // long as there is room, and they go on where they stood with the same tokens as ever.
 //
 // Requests that begin alike share their cache pages through the PrefixTree, also while they run: one that comes to a
-// page which another is just reading waits for it. A finished request leaves its rows there for the next turn.
+// page which another is just reading waits for it. A finished request leaves its rows there for the next turn. Requests
+// with different adapters share none.
 //
 // With a Drafting, a running answer puts guessed tokens into the step behind its last one, and goes on by as many as
 // were right; the rows of the others leave the cache at once.
@@ -28,6 +29,7 @@
 #include <vector>
 
 #include "base/env.h"
+#include "runtime/adapter_weights.h"
 #include "runtime/engine.h"
 #include "runtime/prefix_tree.h"
 #include "runtime/sampler.h"
@@ -62,6 +64,7 @@ class Scheduler {
     SamplerSettings sampler;
     int64_t limit = 0;     // positions that prompt and answer take at most: more than the prompt, within the context
     int32_t priority = 0;  // higher goes first
+    std::shared_ptr<const AdapterWeights> adapter;  // of the engine's model; null: none
     std::shared_ptr<std::atomic<bool>> cancel = std::make_shared<std::atomic<bool>>(false);  // by any thread
     // Called in step(): on_token for each token of the answer, false ends it there; then exactly one on_done. They do
     // not call the Scheduler.

@@ -214,6 +214,31 @@ TEST_P(SchedulerTest, RequestsThatBeginAlikeShareAtOnce) {
   EXPECT_EQ(engine->free_pages(), engine->total_pages());
 }
 
+TEST_P(SchedulerTest, RequestsWithOtherAdaptersRunTogetherAndShareNothing) {
+  open(32);
+  const auto one = std::make_shared<const AdapterWeights>(*model, adapter_of(*model, 2, 1), 1),
+             two = std::make_shared<const AdapterWeights>(*model, adapter_of(*model, 2, 2), 2);
+  const Tokens prompt = tokens(300, 1);
+  std::vector<Scheduler::Request> requests;
+  for (const auto& adapter : {std::shared_ptr<const AdapterWeights>(), one, two, one}) {
+    requests.push_back(request(prompt, 30));
+    requests.back().adapter = adapter;
+  }
+  std::vector<std::shared_ptr<Answer>> answers;
+  for (const auto& r : requests) answers.push_back(submit(r));
+  finish();
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(answers[i]->usage.reused_tokens, 0) << i;
+    EXPECT_EQ(answers[i]->tokens, alone(requests[i])) << i;
+  }
+  EXPECT_GE(answers[3]->usage.reused_tokens, 256) << "those with the same adapter share";
+  EXPECT_EQ(answers[3]->tokens, answers[1]->tokens);
+  EXPECT_NE(answers[0]->tokens, answers[1]->tokens);
+  EXPECT_NE(answers[1]->tokens, answers[2]->tokens);
+  scheduler.reset();
+  EXPECT_EQ(engine->free_pages(), engine->total_pages());
+}
+
 TEST_P(SchedulerTest, RowsCopiedFromAPageGiveTheLogitsOfAFreshRun) {
   open(32);
   const Tokens first = tokens(200, 1), second = joined(Tokens(first.begin(), first.begin() + 170), tokens(70, 2));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <map>
 #include <mutex>
 #include <thread>
 
@@ -75,6 +76,10 @@ struct Service::State {
   std::unique_ptr<Drafting> drafting;    // null: tokens come one a step
   std::unique_ptr<Scheduler> scheduler;  // touched by the thread alone once that runs
 
+  std::mutex adapters_mutex;
+  std::map<std::string, std::shared_ptr<const AdapterWeights>> adapters;
+  uint64_t adapters_made = 0;
+
   std::mutex mutex;  // guards arrived and stopping
   std::condition_variable wake;
   std::vector<Scheduler::Request> arrived;
@@ -133,10 +138,61 @@ const ModelSource& Service::source() const { return state_->source; }
 const EngineOptions& Service::engine_options() const { return state_->engine->options(); }
 const MemoryEstimate& Service::memory() const { return state_->memory; }
 double Service::load_seconds() const { return state_->load_seconds; }
-int64_t Service::used_bytes() const { return state_->used_bytes.load(); }
+int64_t Service::used_bytes() const {
+  int64_t bytes = state_->used_bytes.load();
+  std::lock_guard lock(state_->adapters_mutex);
+  for (const auto& [name, adapter] : state_->adapters) bytes += adapter->bytes();
+  return bytes;
+}
+
+Status Service::load_adapter(const std::string& name, const std::string& folder, bool replace) {
+  if (name.empty()) return Status(Code::invalid_argument, "an adapter needs a name, by which requests choose it");
+  const auto taken = [&] {
+    return Status(Code::failed_precondition, "there is an adapter '" + name + "' already; unload it or replace it");
+  };
+  uint64_t identity = 0;
+  {
+    std::lock_guard lock(state_->adapters_mutex);
+    if (!replace && state_->adapters.contains(name)) return taken();
+    identity = ++state_->adapters_made;
+  }
+  LANDFALL_ASSIGN(const Adapter read, read_adapter(state_->env, folder, *state_->model));
+  int64_t numbers = 0;
+  for (const AdapterPart& part : read.parts) numbers += static_cast<int64_t>(part.a.size() + part.b.size());
+  if (const uint64_t needed = static_cast<uint64_t>(numbers) * sizeof(float); needed > state_->env.available_memory()) {
+    return Status(Code::resource_exhausted, "the adapter '" + name + "' needs " + std::to_string(needed / 1'000'000) +
+                                                " MB of memory, which are not free; unload another");
+  }
+  auto adapter = std::make_shared<const AdapterWeights>(*state_->model, read, identity);
+  std::lock_guard lock(state_->adapters_mutex);
+  if (!replace && state_->adapters.contains(name)) return taken();  // by another thread meanwhile
+  state_->adapters[name] = std::move(adapter);
+  return {};
+}
+
+Status Service::unload_adapter(const std::string& name) {
+  std::lock_guard lock(state_->adapters_mutex);
+  if (state_->adapters.erase(name) > 0) return {};
+  return Status(Code::not_found, "there is no adapter '" + name + "'");
+}
+
+std::vector<std::string> Service::adapters() const {
+  std::lock_guard lock(state_->adapters_mutex);
+  std::vector<std::string> out;
+  for (const auto& [name, adapter] : state_->adapters) out.push_back(name);
+  return out;
+}
 
 Result<Service::CancelFlag> Service::submit(GenerateRequest request, GenerateEvents events) {
   LANDFALL_TRY(check_sampler(request.sampler));
+  std::shared_ptr<const AdapterWeights> adapter;
+  if (!request.adapter.empty()) {
+    std::lock_guard lock(state_->adapters_mutex);
+    const auto found = state_->adapters.find(request.adapter);
+    if (found == state_->adapters.end())
+      return Status(Code::not_found, "there is no adapter '" + request.adapter + "'");
+    adapter = found->second;
+  }
   std::vector<int32_t> ids;
   bool thinking = false;
   if (request.prompt) {
@@ -170,6 +226,7 @@ Result<Service::CancelFlag> Service::submit(GenerateRequest request, GenerateEve
   r.sampler = request.sampler;
   r.limit = std::min(context, count + std::min(request.max_tokens.value_or(context), context));
   r.priority = request.priority;
+  r.adapter = std::move(adapter);
   r.on_token = [text](int32_t token) { return text->push(token); };
   r.on_done = [text](const Status& status, FinishReason reason, const Usage& usage) {
     text->finish(status, reason, usage);

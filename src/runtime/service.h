@@ -22,6 +22,7 @@ struct GenerateRequest {
   std::vector<ChatMessage> messages;
   std::optional<std::string> prompt;
   std::optional<bool> thinking;  // for models that can choose
+  std::string adapter;           // name of a loaded one; "": the model alone
 
   SamplerSettings sampler;
   std::optional<int64_t> max_tokens;  // of the answer; default: what the context holds
@@ -55,6 +56,14 @@ class Service {
   // with both lengths; bad settings), all others through on_done. The flag set to true cancels; on_done still comes.
   using CancelFlag = std::shared_ptr<std::atomic<bool>>;
   Result<CancelFlag> submit(GenerateRequest request, GenerateEvents events);
+
+  // Adapters in PEFT's layout (model/adapter.h) by the names that requests choose them by. They come and go while
+  // requests run; one that is replaced or unloaded stays until the requests that began with it have ended. Any thread,
+  // on which the files are read. Errors: as of read_adapter; a name that is taken (failed_precondition) unless
+  // `replace`, or for unloading one that is not there (not_found); too little memory (resource_exhausted).
+  Status load_adapter(const std::string& name, const std::string& folder, bool replace = false);
+  Status unload_adapter(const std::string& name);
+  std::vector<std::string> adapters() const;  // ascending
 
   const Model& model() const;
   const Tokenizer& tokenizer() const;

@@ -193,6 +193,60 @@ TEST(Service, StopStringsEndTheAnswerBeforeThem) {
   EXPECT_EQ(stopped.content, whole.content.substr(0, whole.content.find(stop)));
 }
 
+TEST(Service, AdaptersComeAndGoWhileRequestsRun) {
+  const auto service = make_service("llama_llama3");
+  const auto folder = [&](uint64_t seed) {
+    const std::string path = temporary_path("service_adapter_" + std::to_string(seed));
+    EXPECT_TRUE(write_adapter(Env::real(), path, service->model(), adapter_of(service->model(), 2, seed)).ok());
+    return path;
+  };
+  const std::string one = folder(1), two = folder(2);
+  const std::string base = Pending(*service, chat("tell me", 40)).wait().content;
+  const int64_t bytes = service->used_bytes();
+  ASSERT_TRUE(service->load_adapter("notes", one).ok());
+  const int64_t adapter_bytes = service->used_bytes() - bytes;
+  EXPECT_GT(adapter_bytes, 10'000);
+  EXPECT_EQ(service->adapters(), std::vector<std::string>{"notes"});
+  GenerateRequest r = chat("tell me", 40);
+  r.adapter = "notes";
+  const std::string first = Pending(*service, r).wait().content;
+  EXPECT_NE(first, base);
+  EXPECT_EQ(service->load_adapter("notes", two).code(), Code::failed_precondition);
+
+  // One that runs ends with what it began with; the next of the same name has the other, and nothing of its rows.
+  GenerateRequest slow = chat("tell me", 200);
+  slow.adapter = "notes";
+  const std::string whole = Pending(*service, slow).wait().content;
+  std::mutex mutex;
+  std::condition_variable wake;
+  bool began = false;
+  Pending running(*service, slow, [&] {
+    std::lock_guard lock(mutex);
+    began = true;
+    wake.notify_all();
+  });
+  {
+    std::unique_lock lock(mutex);
+    ASSERT_TRUE(wake.wait_for(lock, std::chrono::seconds(60), [&] { return began; }));
+  }
+  ASSERT_TRUE(service->load_adapter("notes", two, true).ok());
+  const std::string second = Pending(*service, r).wait().content;
+  EXPECT_NE(second, first);
+  EXPECT_NE(second, base);
+  EXPECT_EQ(running.wait().content, whole);
+  EXPECT_EQ(Pending(*service, chat("tell me", 40)).wait().content, base);
+
+  const int64_t with_all = service->used_bytes();  // the cache has grown too
+  ASSERT_TRUE(service->unload_adapter("notes").ok());
+  EXPECT_EQ(service->used_bytes(), with_all - adapter_bytes);
+  EXPECT_EQ(service->unload_adapter("notes").code(), Code::not_found);
+  EXPECT_EQ(service->submit(r, {}).status().code(), Code::not_found);
+  EXPECT_EQ(service->load_adapter("", one).code(), Code::invalid_argument);
+  const auto wider = make_service("deepseek_v3");
+  EXPECT_EQ(wider->load_adapter("notes", one).code(), Code::invalid_argument) << "another model's";
+  EXPECT_EQ(service->load_adapter("notes", "nowhere").code(), Code::not_found);
+}
+
 TEST(Service, CancellingEndsOneAnswerAndNotTheOthers) {
   const auto service = make_service("llama_llama3");
   std::mutex mutex;

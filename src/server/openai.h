@@ -45,6 +45,17 @@ using ParsedCall = std::variant<OpenAiCall, ApiError>;
 ParsedCall parse_chat_completion(std::string_view body);
 ParsedCall parse_completion(std::string_view body);
 
+// Loading and unloading of adapters while the server runs, in vLLM's dialect: {"lora_name": ..., "lora_path": ...,
+// "load_inplace": false} and {"lora_name": ...}. Source: vLLM's serving protocol (LoadLoRAAdapterRequest); its replies
+// are lines of text, ours objects.
+struct AdapterCall {
+  std::string name, folder;
+  bool replace = false;
+};
+using ParsedAdapterCall = std::variant<AdapterCall, ApiError>;
+ParsedAdapterCall parse_load_adapter(std::string_view body);
+ParsedAdapterCall parse_unload_adapter(std::string_view body);
+
 // Replies to one call.
 class OpenAiFormat {
  public:

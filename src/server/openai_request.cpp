@@ -359,13 +359,24 @@ void read_prompt(Fields& fields, GenerateRequest& request) {
   request.prompt = text->string();
 }
 
+// Null with the error where the body is no JSON object.
+Json read_body(std::string_view body, std::optional<ApiError>& error) {
+  Result<Json> json = parse_json(body, {kBodyLimit, kDepthLimit, kValueLimit});
+  if (!json.ok()) {
+    error = ApiError{400, "the body is " + json.status().message(), "", "invalid_json"};
+  } else if (!json->is_object()) {
+    error = ApiError{400, "the body must be a JSON object, not " + std::string(kind(*json)), "", "invalid_json"};
+  } else {
+    return std::move(*json);
+  }
+  return {};
+}
+
 ParsedCall parse(std::string_view body, bool chat) {
-  const Result<Json> json = parse_json(body, {kBodyLimit, kDepthLimit, kValueLimit});
-  if (!json.ok()) return ApiError{400, "the body is " + json.status().message(), "", "invalid_json"};
-  if (!json->is_object())
-    return ApiError{400, "the body must be a JSON object, not " + std::string(kind(*json)), "", "invalid_json"};
   std::optional<ApiError> error;
-  Fields fields(*json, "", error);
+  const Json json = read_body(body, error);
+  if (error) return std::move(*error);
+  Fields fields(json, "", error);
   OpenAiCall call;
   call.chat = chat;
   call.model = fields.text("model");
@@ -388,8 +399,30 @@ ParsedCall parse(std::string_view body, bool chat) {
   return call;
 }
 
+ParsedAdapterCall parse_adapter(std::string_view body, bool loads) {
+  std::optional<ApiError> error;
+  const Json json = read_body(body, error);
+  if (error) return std::move(*error);
+  Fields fields(json, "", error);
+  AdapterCall call;
+  const auto read = [&](std::string_view name) {
+    const std::string text = fields.text(name).value_or("");
+    if (text.empty()) fields.fail(name, "is missing; a string is needed");
+    return text;
+  };
+  call.name = read("lora_name");
+  if (loads) {
+    call.folder = read("lora_path");
+    call.replace = fields.boolean("load_inplace").value_or(false);
+  }
+  if (error) return std::move(*error);
+  return call;
+}
+
 }  // namespace
 
+ParsedAdapterCall parse_load_adapter(std::string_view body) { return parse_adapter(body, true); }
+ParsedAdapterCall parse_unload_adapter(std::string_view body) { return parse_adapter(body, false); }
 ParsedCall parse_chat_completion(std::string_view body) { return parse(body, true); }
 ParsedCall parse_completion(std::string_view body) { return parse(body, false); }
 

@@ -45,10 +45,14 @@ class Routes : public std::enable_shared_from_this<Routes> {
 
  private:
   void complete(ParsedCall parsed, std::shared_ptr<HttpExchange> exchange);
-  std::optional<ApiError> check_model(const std::string& name) const;
+  HttpReply load_adapter(const std::string& body);
+  HttpReply unload_adapter(const std::string& body);
+  bool is_base(const std::string& name) const;
+  // The adapter of that name, "" for the model alone.
+  std::variant<std::string, ApiError> find_model(const std::string& name) const;
   ApiError reported(const Status& status) const;
   std::string identifier() const;
-  Json model_json() const;
+  Json model_json(const std::string& adapter) const;
 
   Env& env_;
   const ServedModel model_;
@@ -110,14 +114,16 @@ class Answer {
 };
 
 void Routes::handle(HttpRequest request, std::shared_ptr<HttpExchange> exchange) {
-  constexpr std::string_view kModels = "/v1/models", kChat = "/v1/chat/completions", kCompletions = "/v1/completions";
+  constexpr std::string_view kModels = "/v1/models", kChat = "/v1/chat/completions", kCompletions = "/v1/completions",
+                             kLoad = "/v1/load_lora_adapter", kUnload = "/v1/unload_lora_adapter";
   const std::string_view path = request.path;
   const bool one_model = path.size() > kModels.size() + 1 && path.starts_with(kModels) && path[kModels.size()] == '/';
-  const bool posts = path == kChat || path == kCompletions;
+  const bool posts = path == kChat || path == kCompletions || path == kLoad || path == kUnload;
   if (!posts && !one_model && path != kModels && path != "/health") {
     return exchange->reply(error_reply({404,
                                         "there is nothing at this path; there are POST /v1/chat/completions, POST "
-                                        "/v1/completions, GET /v1/models and GET /health",
+                                        "/v1/completions, POST /v1/load_lora_adapter, POST /v1/unload_lora_adapter, "
+                                        "GET /v1/models and GET /health",
                                         "", "unknown_path"}));
   }
   const std::string allowed = posts ? "POST" : "GET";
@@ -128,21 +134,62 @@ void Routes::handle(HttpRequest request, std::shared_ptr<HttpExchange> exchange)
   }
   if (path == kChat) return complete(parse_chat_completion(request.body), std::move(exchange));
   if (path == kCompletions) return complete(parse_completion(request.body), std::move(exchange));
+  if (path == kLoad) return exchange->reply(load_adapter(request.body));
+  if (path == kUnload) return exchange->reply(unload_adapter(request.body));
   if (path == "/health") return exchange->reply({200, R"({"status":"ok"})", {}});
   if (path == kModels) {
-    return exchange->reply({200, Json().set("object", "list").set("data", Json::Array{model_json()}).dump(), {}});
+    Json::Array models{model_json("")};
+    for (const std::string& adapter : model_.adapters()) models.push_back(model_json(adapter));
+    return exchange->reply({200, Json().set("object", "list").set("data", std::move(models)).dump(), {}});
   }
-  const std::string name(path.substr(kModels.size() + 1));
-  if (const auto error = check_model(name)) return exchange->reply(error_reply(*error));
-  exchange->reply({200, model_json().dump(), {}});
+  const auto found = find_model(std::string(path.substr(kModels.size() + 1)));
+  if (const ApiError* error = std::get_if<ApiError>(&found)) return exchange->reply(error_reply(*error));
+  exchange->reply({200, model_json(std::get<std::string>(found)).dump(), {}});
+}
+
+// The adapter's folder is the client's own choice, so what is wrong with it is told, damage included.
+ApiError adapter_error(const Status& status) {
+  ApiError error{400, status.message(), "", ""};
+  if (status.code() == Code::resource_exhausted || status.code() == Code::not_found)
+    error.status = http_status(status.code());
+  return error;
+}
+
+const ApiError kAdaptersAreFixed = {403,
+                                    "adapters are not changed over the network; give them with --adapter when the "
+                                    "server starts",
+                                    "", "adapters_fixed"};
+
+HttpReply Routes::load_adapter(const std::string& body) {
+  if (!options_.change_adapters) return error_reply(kAdaptersAreFixed);
+  const ParsedAdapterCall parsed = parse_load_adapter(body);
+  if (const ApiError* error = std::get_if<ApiError>(&parsed)) return error_reply(*error);
+  const AdapterCall& call = std::get<AdapterCall>(parsed);
+  if (is_base(call.name))
+    return error_reply({400, "'" + call.name + "' is the name of the model itself", "lora_name", ""});
+  if (const Status status = model_.load_adapter(call.name, call.folder, call.replace); !status.ok())
+    return error_reply(adapter_error(status));
+  return {200, model_json(call.name).dump(), {}};
+}
+
+HttpReply Routes::unload_adapter(const std::string& body) {
+  if (!options_.change_adapters) return error_reply(kAdaptersAreFixed);
+  const ParsedAdapterCall parsed = parse_unload_adapter(body);
+  if (const ApiError* error = std::get_if<ApiError>(&parsed)) return error_reply(*error);
+  const AdapterCall& call = std::get<AdapterCall>(parsed);
+  if (const Status status = model_.unload_adapter(call.name); !status.ok()) return error_reply(adapter_error(status));
+  return {200, Json().set("id", call.name).set("object", "model").set("deleted", true).dump(), {}};
 }
 
 void Routes::complete(ParsedCall parsed, std::shared_ptr<HttpExchange> exchange) {
   if (const ApiError* error = std::get_if<ApiError>(&parsed)) return exchange->reply(error_reply(*error));
   OpenAiCall& call = std::get<OpenAiCall>(parsed);
   if (call.model) {
-    if (const auto error = check_model(*call.model)) return exchange->reply(error_reply(*error));
+    auto found = find_model(*call.model);
+    if (const ApiError* error = std::get_if<ApiError>(&found)) return exchange->reply(error_reply(*error));
+    call.generate.adapter = std::get<std::string>(std::move(found));
   }
+  const std::string& served = call.generate.adapter.empty() ? model_.name : call.generate.adapter;
   call.generate.sampler.seed = call.seed ? *call.seed : env_.random_u64();
 
   if (++running_ > options_.running) {
@@ -152,7 +199,7 @@ void Routes::complete(ParsedCall parsed, std::shared_ptr<HttpExchange> exchange)
                      "", "busy"}));
   }
   auto answer = std::make_shared<Answer>(shared_from_this(), exchange,
-                                         OpenAiFormat(call, model_.name, identifier(), env_.unix_time()), call.stream);
+                                         OpenAiFormat(call, served, identifier(), env_.unix_time()), call.stream);
   auto cancellation = std::make_shared<Cancellation>();
   GenerateEvents events;
   events.on_text = [answer](const std::string& reasoning, const std::string& content) {
@@ -166,6 +213,8 @@ void Routes::complete(ParsedCall parsed, std::shared_ptr<HttpExchange> exchange)
     ApiError error = reported(flag.status());
     if (flag.status().code() == Code::resource_exhausted) {
       error = {400, flag.status().message(), call.chat ? "messages" : "prompt", "context_length_exceeded"};
+    } else if (flag.status().code() == Code::not_found) {  // the adapter has been unloaded meanwhile
+      error = {404, flag.status().message(), "model", "model_not_found"};
     }
     return exchange->reply(error_reply(error));
   }
@@ -174,11 +223,17 @@ void Routes::complete(ParsedCall parsed, std::shared_ptr<HttpExchange> exchange)
   if (call.stream) answer->start();
 }
 
-std::optional<ApiError> Routes::check_model(const std::string& name) const {
-  if (name == model_.name || std::find(model_.aliases.begin(), model_.aliases.end(), name) != model_.aliases.end())
-    return std::nullopt;
+bool Routes::is_base(const std::string& name) const {
+  return name == model_.name || std::find(model_.aliases.begin(), model_.aliases.end(), name) != model_.aliases.end();
+}
+
+std::variant<std::string, ApiError> Routes::find_model(const std::string& name) const {
+  if (is_base(name)) return "";
+  const std::vector<std::string> adapters = model_.adapters();
+  if (std::find(adapters.begin(), adapters.end(), name) != adapters.end()) return name;
   std::string known = model_.name;
   for (const std::string& alias : model_.aliases) known += ", " + alias;
+  for (const std::string& adapter : adapters) known += ", " + adapter;
   const std::string shown = name.size() > 60 ? name.substr(0, 60) + "..." : name;
   return ApiError{404, "there is no model '" + shown + "' here; known: " + known, "model", "model_not_found"};
 }
@@ -197,9 +252,11 @@ std::string Routes::identifier() const {
   return text;
 }
 
-Json Routes::model_json() const {
+Json Routes::model_json(const std::string& adapter) const {
   Json out;
-  out.set("id", model_.name).set("object", "model").set("created", created_).set("owned_by", "landfall");
+  out.set("id", adapter.empty() ? model_.name : adapter).set("object", "model").set("created", created_);
+  out.set("owned_by", "landfall");
+  if (!adapter.empty()) out.set("parent", model_.name);
   return out.set("context_length", model_.context);
 }
 

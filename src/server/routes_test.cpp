@@ -91,6 +91,62 @@ TEST(Routes, ErrorsOfTheClientSayWhat) {
   EXPECT_NE(too_long.message().find("9000"), std::string::npos);
 }
 
+TEST(Routes, AdaptersAreModelsThatComeAndGo) {
+  RunningServer server;
+  const std::string load = R"({"lora_name":"notes","lora_path":"anywhere"})";
+  const auto asked = [&](const char* model) {
+    return ask(server,
+               post("/v1/completions", std::string(R"({"prompt":"words","max_tokens":1,"model":")") + model + "\"}"));
+  };
+  EXPECT_EQ(asked("notes").status, 404);
+  EXPECT_EQ(ask(server, post("/v1/load_lora_adapter", load)).json()["parent"].string(), "tiny");
+  const auto reply = asked("notes");
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_EQ(reply.json()["model"].string(), "notes");
+  EXPECT_EQ(reply.json()["choices"].array().at(0)["text"].string(), "notesw0 ");
+  EXPECT_EQ(asked("tiny").json()["choices"].array().at(0)["text"].string(), "w0 ");
+  const Json list = ask(server, get("/v1/models")).json();
+  ASSERT_EQ(list["data"].array().size(), 2u);
+  EXPECT_EQ(list["data"].array()[1]["id"].string(), "notes");
+  EXPECT_EQ(list["data"].array()[1]["parent"].string(), "tiny");
+  EXPECT_EQ(ask(server, get("/v1/models/notes")).json()["id"].string(), "notes");
+  EXPECT_EQ(ask(server, post("/v1/load_lora_adapter", load)).status, 400) << "it is there";
+  EXPECT_EQ(
+      ask(server, post("/v1/load_lora_adapter", R"({"lora_name":"notes","lora_path":"anywhere","load_inplace":true})"))
+          .status,
+      200);
+  EXPECT_EQ(ask(server, post("/v1/unload_lora_adapter", R"({"lora_name":"notes"})")).status, 200);
+  EXPECT_EQ(ask(server, post("/v1/unload_lora_adapter", R"({"lora_name":"notes"})")).status, 404);
+  EXPECT_EQ(asked("notes").status, 404);
+  EXPECT_EQ(ask(server, get("/v1/load_lora_adapter")).status, 405);
+  const auto meanwhile = ask(server, chat("unloaded"));
+  EXPECT_EQ(meanwhile.status, 404);
+  EXPECT_EQ(meanwhile.error()["code"].string(), "model_not_found");
+}
+
+TEST(Routes, AnAdapterThatCannotBeLoadedIsA400WithTheCause) {
+  RunningServer server;
+  const auto load = [&](const std::string& body) { return ask(server, post("/v1/load_lora_adapter", body)); };
+  const auto damaged = load(R"({"lora_name":"notes","lora_path":"damaged"})");
+  EXPECT_EQ(damaged.status, 400);
+  EXPECT_EQ(damaged.message(), "'damaged' is damaged");
+  for (const char* body :
+       {R"({"lora_name":"notes"})", R"({"lora_path":"anywhere"})", R"({"lora_name":7,"lora_path":"a"})",
+        R"({"lora_name":"","lora_path":"a"})", R"({"lora_name":"alias/tiny","lora_path":"a"})",
+        R"({"lora_name":"notes","lora_path":"a","load_inplace":"yes"})", "[]", "{"}) {
+    EXPECT_EQ(load(body).status, 400) << body;
+  }
+  EXPECT_EQ(ask(server, post("/v1/unload_lora_adapter", "{}")).error()["param"].string(), "lora_name");
+}
+
+TEST(Routes, OverTheNetworkAdaptersStayAsTheyAre) {
+  RouteOptions routes;
+  routes.change_adapters = false;
+  RunningServer server({}, routes);
+  EXPECT_EQ(ask(server, post("/v1/load_lora_adapter", R"({"lora_name":"notes","lora_path":"anywhere"})")).status, 403);
+  EXPECT_EQ(ask(server, post("/v1/unload_lora_adapter", R"({"lora_name":"notes"})")).status, 403);
+}
+
 TEST(Routes, FailuresOfTheServerTellNothingOfItsInside) {
   std::string logged;
   std::mutex mutex;

@@ -15,6 +15,7 @@
 #include <list>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 
@@ -28,7 +29,8 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 // What the last message says decides: "words" gives max_tokens words, "silent" none until it is cancelled, "fail" an
-// error, "long" a refusal, "big" one word of a megabyte after another.
+// error, "long" and "unloaded" a refusal, "big" one word of a megabyte after another. With an adapter words begin with
+// its name. Adapters are loaded from any folder but "damaged".
 class FakeModel {
  public:
   explicit FakeModel(milliseconds pause = milliseconds(1)) : pause_(pause), thread_([this] { run(); }) {}
@@ -41,18 +43,34 @@ class FakeModel {
     const std::string what = request.prompt ? *request.prompt : request.messages.back().content;
     if (what == "long")
       return Status(Code::resource_exhausted, "the prompt has 9000 tokens, and the context holds 2048");
+    if (what == "unloaded") return Status(Code::not_found, "there is no adapter '" + request.adapter + "'");
     auto flag = std::make_shared<std::atomic<bool>>(false);
     std::lock_guard lock(mutex_);
-    jobs_.push_back({what, request.max_tokens.value_or(3), std::move(events), flag});
+    jobs_.push_back({what, request.adapter, request.max_tokens.value_or(3), std::move(events), flag});
     ++started;
     return flag;
+  }
+
+  std::vector<std::string> adapters() {
+    std::lock_guard lock(mutex_);
+    return {adapters_.begin(), adapters_.end()};
+  }
+  Status load_adapter(const std::string& name, const std::string& folder, bool replace) {
+    std::lock_guard lock(mutex_);
+    if (folder == "damaged") return Status(Code::data_loss, "'damaged' is damaged");
+    if (!adapters_.insert(name).second && !replace) return Status(Code::failed_precondition, "is there already");
+    return {};
+  }
+  Status unload_adapter(const std::string& name) {
+    std::lock_guard lock(mutex_);
+    return adapters_.erase(name) > 0 ? Status() : Status(Code::not_found, "there is no adapter '" + name + "'");
   }
 
   std::atomic<int> started{0}, cancelled{0}, finished{0};
 
  private:
   struct Job {
-    std::string what;
+    std::string what, adapter;
     int64_t left;
     GenerateEvents events;
     Service::CancelFlag flag;
@@ -77,7 +95,8 @@ class FakeModel {
       job.events.on_done({}, job.what == "words" ? FinishReason::stop : FinishReason::length, usage);
       return false;
     }
-    job.events.on_text("", job.what == "big" ? std::string(100000, 'x') : "w" + std::to_string(job.given) + " ");
+    job.events.on_text(
+        "", job.what == "big" ? std::string(100000, 'x') : job.adapter + "w" + std::to_string(job.given) + " ");
     ++job.given;
     return true;
   }
@@ -102,6 +121,7 @@ class FakeModel {
   const milliseconds pause_;
   std::mutex mutex_;
   std::list<Job> jobs_;
+  std::set<std::string> adapters_;
   std::atomic<bool> stop_{false};
   std::thread thread_;
 };
@@ -117,6 +137,11 @@ class RunningServer {
     ServedModel served{"tiny", {"alias/tiny"}, 2048, [this](GenerateRequest r, GenerateEvents e) {
                          return model.submit(std::move(r), std::move(e));
                        }};
+    served.adapters = [this] { return model.adapters(); };
+    served.load_adapter = [this](const std::string& name, const std::string& folder, bool replace) {
+      return model.load_adapter(name, folder, replace);
+    };
+    served.unload_adapter = [this](const std::string& name) { return model.unload_adapter(name); };
     thread_ = std::thread(
         [this, handler = make_routes(Env::real(), std::move(served), std::move(routes))] { server_->run(handler); });
   }

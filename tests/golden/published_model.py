@@ -86,16 +86,22 @@ class PublishedModel:
             if is_moe_layer(cfg, layer):
                 self.model.model.layers[layer].mlp.gate.register_forward_hook(self.record(layer, cfg))
 
+    @staticmethod
+    def stacked(cfg, name):
+        """The file's names of what the model has as one parameter, for each expert those side by side; else None."""
+        if not name.endswith((".experts.gate_up_proj", ".experts.down_proj")):
+            return None
+        base, part = name.rsplit(".", 1)
+        parts = ("gate_proj", "up_proj") if part == "gate_up_proj" else ("down_proj",)
+        return [[f"{base}.{e}.{p}.weight" for p in parts] for e in range(cfg["n_routed_experts"])]
+
     def fill(self, cfg, weights):
         last = cfg["num_hidden_layers"]
         unused = {n for n in weights if n.startswith("model.layers.") and int(n.split(".")[2]) >= last}
         for name, target in self.model.state_dict().items():
             if name.endswith("rotary_emb.inv_freq") or (name == "lm_head.weight" and cfg["tie_word_embeddings"]):
                 continue
-            if name.endswith(".experts.gate_up_proj") or name.endswith(".experts.down_proj"):
-                base, part = name.rsplit(".", 1)
-                parts = ("gate_proj", "up_proj") if part == "gate_up_proj" else ("down_proj",)
-                sources = [[f"{base}.{e}.{p}.weight" for p in parts] for e in range(cfg["n_routed_experts"])]
+            if sources := self.stacked(cfg, name):
                 value = torch.stack([torch.cat([weights[n] for n in names]) for names in sources])
                 used = {n for names in sources for n in names}
             else:
@@ -132,6 +138,19 @@ class PublishedModel:
             self.routes[layer] = dense.scatter_(1, index, weights.float())
 
         return hook
+
+    def gradients(self, cfg):
+        """By the file's names, after backward()."""
+        out = {}
+        for name, parameter in self.model.named_parameters():
+            if parameter.grad is None:
+                continue
+            if sources := self.stacked(cfg, name):
+                for names, gradient in zip(sources, parameter.grad):
+                    out |= dict(zip(names, gradient.chunk(len(names))))
+            else:
+                out[name] = parameter.grad
+        return out
 
     @torch.no_grad()
     def logits(self, ids):

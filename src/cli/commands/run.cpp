@@ -18,6 +18,7 @@ constexpr Flag kFlags[] = {
     {.name = "MODEL", .help = "a name from 'landfall list', or a path", .required = true},
     {.name = "QUESTION", .help = "answered once; without it, and with a terminal, a chat begins", .repeated = true},
     {.name = "system", .help = "system message"},
+    {.name = "adapter", .help = "folder of a low-rank adapter in PEFT's layout, added to the model"},
     {.name = "temperature",
      .kind = Flag::Kind::number,
      .help = "0 takes the most likely word each time",
@@ -131,6 +132,10 @@ class Chat {
     if (a.has("max-tokens")) max_tokens_ = a.integer("max-tokens", 0);
     system_ = a.text("system");
     clear();
+    if (a.has("adapter")) {
+      adapter_ = a.text("adapter");
+      LANDFALL_TRY(service_.load_adapter(adapter_, adapter_));
+    }
     return check_sampler(sampler_);
   }
 
@@ -239,6 +244,7 @@ class Chat {
     request.sampler = sampler_;
     request.thinking = thinking_;
     request.max_tokens = max_tokens_;
+    request.adapter = adapter_;
     auto shared = std::make_shared<Answer>();
     const int before = g_interrupts.load();
     LANDFALL_ASSIGN(const Service::CancelFlag cancel,
@@ -329,6 +335,7 @@ class Chat {
   SamplerSettings sampler_;
   std::optional<bool> thinking_;
   std::optional<int64_t> max_tokens_;
+  std::string adapter_;  // its name in the service
   std::string system_;
   std::vector<ChatMessage> messages_;
   int64_t used_ = 0;

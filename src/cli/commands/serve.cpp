@@ -18,6 +18,9 @@ constexpr Flag kFlags[] = {
     {.name = "host", .help = "address to listen at", .otherwise = "127.0.0.1"},
     {.name = "port", .kind = Flag::Kind::integer, .help = "port to listen at; 0 takes a free one", .otherwise = "8080"},
     {.name = "name", .help = "what clients call the model", .otherwise = "MODEL"},
+    {.name = "adapter",
+     .help = "NAME=FOLDER: a low-rank adapter in PEFT's layout, which clients ask for as the model NAME",
+     .repeated = true},
     {.name = "parallel",
      .kind = Flag::Kind::integer,
      .help = "full contexts that are answered at the same time, if memory holds them; others wait",
@@ -50,6 +53,17 @@ std::string stem(std::string_view path) {
   return std::string(name);
 }
 
+// "ward-notes=notes/adapter"
+Status load_adapters(const Arguments& arguments, Service& service) {
+  for (const std::string& given : arguments.texts("adapter")) {
+    const size_t equals = given.find('=');
+    if (equals == given.npos || equals == 0 || equals + 1 == given.size())
+      return Status(Code::invalid_argument, "--adapter " + given + " is not possible; give NAME=FOLDER");
+    LANDFALL_TRY(service.load_adapter(given.substr(0, equals), given.substr(equals + 1)).within("--adapter " + given));
+  }
+  return {};
+}
+
 ServedModel served_model(CommandContext& context, const std::string& path, Service& service) {
   ServedModel out;
   // Clients see these names in errors, so paths are left out of them.
@@ -62,6 +76,11 @@ ServedModel served_model(CommandContext& context, const std::string& path, Servi
   out.submit = [&service](GenerateRequest request, GenerateEvents events) {
     return service.submit(std::move(request), std::move(events));
   };
+  out.adapters = [&service] { return service.adapters(); };
+  out.load_adapter = [&service](const std::string& name, const std::string& folder, bool replace) {
+    return service.load_adapter(name, folder, replace);
+  };
+  out.unload_adapter = [&service](const std::string& name) { return service.unload_adapter(name); };
   return out;
 }
 
@@ -114,9 +133,15 @@ Status run(CommandContext& context) {
   options.step_seconds = static_cast<double>(step_ms) / 1000;
   if (arguments.has("file-template")) options.use_file_template = true;
   LANDFALL_ASSIGN(const std::unique_ptr<Service> service, load_service(context, path, std::move(options)));
+  LANDFALL_TRY(load_adapters(arguments, *service));
   const ServedModel model = served_model(context, path, *service);
+  for (const std::string& adapter : service->adapters()) {
+    if (adapter == model.name || std::find(model.aliases.begin(), model.aliases.end(), adapter) != model.aliases.end())
+      return Status(Code::invalid_argument, "--adapter " + adapter + " has the name of the model itself; give another");
+  }
 
   RouteOptions routes;
+  routes.change_adapters = !arguments.has("allow-network");
   routes.log = [](const std::string& line) { std::fprintf(stderr, "landfall: %s\n", line.c_str()); };
   print_ready(server->url(), model, *service);
   server->run(make_routes(context.env, model, std::move(routes)));
@@ -132,6 +157,7 @@ const Command k_serve = {
     .example =
         "landfall serve starter\n"
         "landfall serve starter --port 9000 --name assistant\n"
+        "landfall serve starter --adapter ward-notes=ward-notes/adapter\n"
         "landfall serve ./DeepSeek-R1-Distill-Qwen-7B-Q4_K_M.gguf --context 8192 --parallel 2",
     .flags = kFlags,
     .run = run,
