@@ -11,11 +11,12 @@ else()
   find_package(GTest REQUIRED)
 endif()
 
+# -Wrestrict and -Warray-bounds: GCC 12 finds fault with sums of strings, wrongly.
 add_library(landfall_options INTERFACE)
 target_include_directories(landfall_options INTERFACE ${CMAKE_SOURCE_DIR}/src ${CMAKE_BINARY_DIR}/generated)
 target_compile_options(landfall_options INTERFACE -Wall -Wextra -Wno-missing-field-initializers -fno-math-errno
                                                   -ffp-contract=off
-                                                  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
+                                                  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict;-Wno-array-bounds>)
 target_link_libraries(landfall_options INTERFACE Threads::Threads)
 if(LANDFALL_SANITIZE)
   target_compile_options(landfall_options INTERFACE -fsanitize=${LANDFALL_SANITIZE} -fno-omit-frame-pointer
@@ -40,7 +41,7 @@ endif()
 # The standard library's headers are most of what a file has to parse, and GoogleTest's of a test: they are compiled once
 # for all that are optimised alike. The tidy preset builds without, so no file forgets to include what it uses.
 set(LANDFALL_STANDARD_HEADERS
-    <algorithm> <atomic> <charconv> <cmath> <cstdio> <cstring> <filesystem> <functional> <map> <memory> <mutex>
+    <algorithm> <atomic> <charconv> <cmath> <cstdio> <cstring> <functional> <map> <memory> <mutex>
     <optional> <set> <span> <string> <string_view> <thread> <unordered_map> <variant> <vector>)
 file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/generated/nothing.cpp CONTENT "")
 add_library(landfall_standard_header OBJECT ${CMAKE_BINARY_DIR}/generated/nothing.cpp)
