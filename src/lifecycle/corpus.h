@@ -45,9 +45,9 @@ struct CorpusReport {
   std::vector<CorpusFile> files;
 };
 
-// Writes `folder` beside itself and puts it in its place when it is whole; an earlier corpus there is replaced, any
-// other content is failed_precondition. A missing package is failed_precondition with the command that installs it.
-Result<CorpusReport> write_corpus(Env& env, const std::string& folder, const CorpusOptions& options,
-                                  const Watch& watch);
+// Writes the folder `path` beside itself and puts it in its place when it is whole; an earlier corpus there is
+// replaced, any other content is failed_precondition. A missing package is failed_precondition with the command that
+// installs it.
+Result<CorpusReport> write_corpus(Env& env, const std::string& path, const CorpusOptions& options, const Watch& watch);
 
 }  // namespace landfall
