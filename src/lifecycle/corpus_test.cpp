@@ -107,7 +107,7 @@ class CorpusTest : public ::testing::Test {
   std::string out() { return join_path(folder.path, "corpus"); }
   std::string out(const std::string& name) { return join_path(out(), name); }
   std::string read(const std::string& path) {
-    const auto text = env.read(path);
+    const auto text = env.read(path, size_t{1} << 30);
     EXPECT_TRUE(text.ok()) << text.status().message();
     return text.ok() ? *text : "";
   }

@@ -100,12 +100,11 @@ Result<Outcome> examine(CommandContext& context, const std::string& model, const
   LANDFALL_ASSIGN(const EngineOptions chosen, engine_options(context.arguments));
   LANDFALL_ASSIGN(const std::string path, resolve_model(context.env, model));
   const std::string short_name(file_name(path));
-  LANDFALL_ASSIGN(Loaded loaded, [&] {
+  LANDFALL_ASSIGN(Examinee examinee, [&] {
     Progress progress(context.env, "loading " + short_name);
-    return load(context.env, path, Examinee::engine_options(chosen), Examinee::kCacheContexts,
-                [&](uint64_t done, uint64_t total) { return keep_on(progress, done, total); });
+    return Examinee::load(context.env, path, chosen, context.arguments.has("chat"),
+                          [&](uint64_t done, uint64_t total) { return keep_on(progress, done, total); });
   }());
-  LANDFALL_ASSIGN(Examinee examinee, Examinee::create(std::move(loaded), context.arguments.has("chat")));
   Outcome out;
   for (const Task& task : examination.tasks) {
     Progress progress(context.env, short_name + ": " + task.name, "questions");

@@ -30,13 +30,18 @@ class OpenSequence {
 
 }  // namespace
 
-EngineOptions Examinee::engine_options(EngineOptions options) {
-  options.context = kContext;
+Result<Examinee> Examinee::load(Env& env, const std::string& path, EngineOptions options, bool conversation,
+                                const std::function<bool(uint64_t, uint64_t)>& progress) {
+  {
+    LANDFALL_ASSIGN(const ModelSource source, ModelSource::open(env, path));
+    LANDFALL_ASSIGN(const Model described, describe_model(source));
+    options.context = std::min(kContext, described.config().context);
+  }
   options.batch = kBatch;
-  return options;
-}
-
-Result<Examinee> Examinee::create(Loaded loaded, bool conversation) {
+  // Beside the question, for each choice of a step: a copy of the page that the question ends in, and one that it ends
+  // in itself.
+  options.cache_positions = options.context + kBatch + 2 * static_cast<int64_t>(kChoicesOfAStep) * kPagePositions;
+  LANDFALL_ASSIGN(Loaded loaded, landfall::load(env, path, options, 1, progress));
   LANDFALL_TRY(loaded.text().status());
   Examinee out;
   out.loaded_ = std::make_unique<Loaded>(std::move(loaded));
@@ -77,7 +82,7 @@ Result<ItemAnswer> Examinee::answer(const TaskItem& item) {
   LANDFALL_ASSIGN(const std::vector<int32_t> question, question_tokens(item.question));
   size_t longest = answer_tokens(item.answer).size() + kSpareTokens;
   for (const std::string& choice : item.choices) longest = std::max(longest, answer_tokens(choice).size());
-  const int64_t context = std::min(engine_->options().context, engine_->model().config().context);
+  const int64_t context = engine_->options().context;
   if (static_cast<int64_t>(question.size() + longest) > context || static_cast<int64_t>(longest) > kBatch) {
     return Status(Code::invalid_argument, "item " + item.id + " has " + std::to_string(question.size()) +
                                               " tokens and an answer of up to " + std::to_string(longest) +

@@ -35,12 +35,11 @@ class Examinee {
  public:
   static constexpr int64_t kContext = 2048;  // of question and answer; less where the model's own is
 
-  // What load() is to be given for an examination.
-  static EngineOptions engine_options(EngineOptions options);
-  static constexpr int kCacheContexts = 4;
-
-  // unsupported when a conversation is wanted and the model has no chat form, or cannot answer without thinking.
-  static Result<Examinee> create(Loaded loaded, bool conversation);
+  // Finds room for kContext positions or the model's own, whichever is less; `options.context` and `batch` are not
+  // heeded. progress as in load_weights. unsupported when a conversation is wanted and the model has no chat form, or
+  // cannot answer without thinking.
+  static Result<Examinee> load(Env& env, const std::string& path, EngineOptions options, bool conversation,
+                               const std::function<bool(uint64_t, uint64_t)>& progress);
 
   // An item whose question and answer do not fit is invalid_argument with the numbers.
   Result<ItemAnswer> answer(const TaskItem& item);
