@@ -71,17 +71,20 @@ class Corpus(WithFolder):
         learned += ["\n".join(m["content"] for m in row["messages"]) for row in rows(self.corpus / "medicine_chat.jsonl")]
         self.assertEqual([text for text in learned if runs(text) & asked], [])
 
-    def test_the_starter_beats_chance_is_no_better_than_itself_and_leaks_are_found(self):
+    def test_the_starter_beats_chance(self):
+        task, = self.eval(self.model, "--corpus", self.corpus, "--task", "definitions", "--limit", "100")["tasks"]
+        self.assertEqual((task["task"], task["kind"], task["items"], task["chance"]), ("definitions", "multiple choice", 100, 0.25))
+        self.assertGreater(task["interval_95"][0], 0.25)
+        self.assertLess(task["interval_95"][1], 1)
+        self.assertEqual(task["right"], round(100 * task["accuracy"]))
+
+    def test_it_is_no_better_than_itself_and_leaks_are_found(self):
         items = rows(self.corpus / "tasks/definitions.jsonl")
         leaks = self.root / "leaks.jsonl"
         leaks.write_text("".join(json.dumps({"text": f"In other words: {item['choices'][item['answer']].upper()}!"}) + "\n" for item in items[3:5]))
-        report = self.eval(self.model, "--corpus", self.corpus, "--task", "definitions", "--limit", "60", "--against", self.model,
+        report = self.eval(self.model, "--corpus", self.corpus, "--task", "definitions", "--limit", "10", "--against", self.model,
                            "--contamination", leaks, "--contamination", self.corpus / "medicine.jsonl", "--contamination", self.corpus / "chat.jsonl")
         task, = report["tasks"]
-        self.assertEqual((task["task"], task["kind"], task["items"], task["chance"]), ("definitions", "multiple choice", 60, 0.25))
-        self.assertGreater(task["interval_95"][0], 0.25)
-        self.assertLess(task["interval_95"][1], 1)
-        self.assertEqual(task["right"], round(60 * task["accuracy"]))
         self.assertEqual(report["against"]["tasks"][0], task)
         comparison, = report["against"]["comparison"]
         self.assertEqual((comparison["only_model"], comparison["only_against"], comparison["difference"], comparison["p"]), (0, 0, 0, 1))
@@ -89,14 +92,7 @@ class Corpus(WithFolder):
         contamination, = report["contamination"]["tasks"]
         self.assertEqual({found["id"] for found in contamination["found"]}, {item["id"] for item in items[3:5]})
         self.assertTrue(all(found["share"] == 1 and found["file"] == str(leaks) for found in contamination["found"]))
-        self.assertEqual(task["unseen"]["items"], 58)
-
-    def test_exact_answers_in_chat_form(self):
-        report = self.eval(self.model, "--corpus", self.corpus, "--task", "arithmetic", "--task", "format", "--limit", "15", "--chat")
-        self.assertEqual(report["form"], "chat")
-        for task in report["tasks"]:
-            self.assertEqual((task["kind"], task["items"], task["chance"]), ("exact match", 15, 0))
-        self.assertGreater(report["tasks"][0]["right"], 0)
+        self.assertEqual(task["unseen"]["items"], 8)
 
 
 class Eval(WithFolder):
@@ -123,6 +119,20 @@ class Eval(WithFolder):
         self.assertAlmostEqual(report["texts"][0]["perplexity"], json.loads(own.stdout)["perplexity"], places=9)
         shown = support.landfall("eval", self.model, "--task", str(task))
         self.assertRegex(shown.stdout, r"capitals +4 +4 +100\.0 % +51\.0 to 100\.0 % +25\.0 %")
+
+    def test_exact_answers_in_both_forms(self):
+        def right(question: str, answer: str, *form: str) -> int:
+            path = self.root / "exact.jsonl"
+            path.write_text(json.dumps({"question": question, "answer": answer}) + "\n")
+            report = self.eval(self.model, "--task", path, *form)
+            self.assertEqual(report["form"], "chat" if form else "text")
+            task, = report["tasks"]
+            self.assertEqual((task["kind"], task["items"], task["chance"]), ("exact match", 1, 0))
+            return task["right"]
+        self.assertEqual(right("What is 2 + 2?", "4"), 1)
+        self.assertEqual(right("What is 2 + 2?", "5"), 0)
+        self.assertEqual(right("What is the capital of France?", "The capital of France is Paris", "--chat"), 1)
+        self.assertEqual(right("What is the capital of France?", "Paris", "--chat"), 0)
 
     def test_bad_input_is_one_line(self):
         wrong = self.root / "wrong.jsonl"

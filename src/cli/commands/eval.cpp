@@ -162,10 +162,10 @@ Json json_of(const Interval& interval) {
   return out.push(interval.low).push(interval.high);
 }
 
-Json score_json(const std::vector<ItemAnswer>& answers) {
+// Adds to `out`.
+Json& set_score(Json& out, const std::vector<ItemAnswer>& answers) {
   const auto n = static_cast<int64_t>(answers.size());
   const int64_t right = right_ones(answers);
-  Json out;
   out.set("items", n).set("right", right);
   if (n > 0) {
     out.set("accuracy", static_cast<double>(right) / static_cast<double>(n));
@@ -174,20 +174,24 @@ Json score_json(const std::vector<ItemAnswer>& answers) {
   return out;
 }
 
-Json outcome_json(const Examination& examination, const Outcome& outcome,
-                  const std::vector<Contamination>& contamination) {
+// Adds to `out`.
+void set_outcome(Json& out, const Examination& examination, const Outcome& outcome,
+                 const std::vector<Contamination>& contamination) {
   Json tasks{Json::Array{}}, texts{Json::Array{}};
   for (size_t t = 0; t < examination.tasks.size(); ++t) {
     const Task& task = examination.tasks[t];
     const std::vector<ItemAnswer>& answers = outcome.answers[t];
     Json row = Json().set("task", task.name).set("kind", task.multiple_choice ? "multiple choice" : "exact match");
-    for (const auto& [key, value] : score_json(answers).object()) row.set(key, value);
+    set_score(row, answers);
     row.set("chance", task.chance());
     if (task.multiple_choice) {
       row.set("right_by_sum",
               std::count_if(answers.begin(), answers.end(), [](const auto& a) { return a.right_by_sum; }));
     }
-    if (!contamination.empty()) row.set("unseen", score_json(unseen(answers, contamination[t])));
+    if (!contamination.empty()) {
+      Json others;
+      row.set("unseen", set_score(others, unseen(answers, contamination[t])));
+    }
     tasks.push(std::move(row));
   }
   for (size_t t = 0; t < examination.texts.size(); ++t) {
@@ -198,7 +202,7 @@ Json outcome_json(const Examination& examination, const Outcome& outcome,
                    .set("standard_error", p.standard_error())
                    .set("tokens", p.scored));
   }
-  return Json().set("tasks", std::move(tasks)).set("texts", std::move(texts));
+  out.set("tasks", std::move(tasks)).set("texts", std::move(texts));
 }
 
 Json comparison_json(const Examination& examination, const Outcome& first, const Outcome& second) {
@@ -322,11 +326,10 @@ Status run(CommandContext& context) {
   }
   if (context.json) {
     Json out = Json().set("model", model).set("form", a.has("chat") ? "chat" : "text");
-    for (const auto& [key, value] : outcome_json(examination, outcome, contamination).object()) out.set(key, value);
+    set_outcome(out, examination, outcome, contamination);
     if (against) {
       Json second = Json().set("model", other);
-      for (const auto& [key, value] : outcome_json(examination, *against, contamination).object())
-        second.set(key, value);
+      set_outcome(second, examination, *against, contamination);
       out.set("against", std::move(second.set("comparison", comparison_json(examination, outcome, *against))));
     }
     if (!contamination.empty()) out.set("contamination", contamination_json(examination, contamination, ngram));
