@@ -14,7 +14,9 @@
 // Rows of the first four stand in an order drawn from the seed, and so do the items of a task: its first n are a fair
 // sample. Items have the format of lifecycle/evaluation/task.h. They are set apart by synset before any training text
 // is written, and no row of the first four files holds eight consecutive words of a definition or example of a synset
-// that is set apart, nor the question and answer of an exercise: rows that do are dropped and counted.
+// that is set apart, nor the question and answer of an exercise: rows that do are dropped and counted, and so are
+// entries that a dictionary took from an earlier WordNet, whose words differ too little from what may be set apart. The
+// wrong choices of an item are definitions of synsets that are set apart too.
 #pragma once
 
 #include <cstdint>
