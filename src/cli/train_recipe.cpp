@@ -50,6 +50,10 @@ Status train_recipe(CommandContext& context) {
                "held-out perplexity: %.2f of general text after pretraining, %.2f of conversations\n"
                "the model is %s; try: landfall run %s\n",
                std::exp(result.general_loss), std::exp(result.chat_loss), result.model.c_str(), result.model.c_str());
+  for (const TideScore& s : result.scores) {
+    std::fprintf(stderr, "%s: %lld of %lld questions right\n", s.task.c_str(), static_cast<long long>(s.right),
+                 static_cast<long long>(s.items));
+  }
   return {};
 }
 

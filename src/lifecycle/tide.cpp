@@ -5,10 +5,13 @@
 #include "data/source_rows.h"
 #include "data/token_dataset.h"
 #include "data/train_tokenizer.h"
+#include "lifecycle/corpus.h"
+#include "lifecycle/evaluation/examinee.h"
 #include "model/model.h"
 #include "model/new_folder.h"
 #include "model/new_model.h"
 #include "model/write_model.h"
+#include "runtime/load.h"
 #include "train/trainable.h"
 
 namespace landfall {
@@ -21,6 +24,7 @@ constexpr double kBalance = 1e-3;   // as DeepSeek-V3
 constexpr double kWeightDecay = 0.1;
 constexpr int64_t kChatShare = 5;  // of the tokens of pretraining one in so many, for chat
 constexpr double kChatRate = 0.25;
+constexpr size_t kQuestions = 200;  // of each task
 
 struct Training {
   std::string name, begins_with, data, held_out;
@@ -39,7 +43,8 @@ class Tide {
     LANDFALL_TRY(env_.make_directories(o_.folder));
     LANDFALL_ASSIGN(const auto lock, env_.lock(in("lock")));
     LANDFALL_TRY(agree());
-    LANDFALL_TRY(stage("corpus", in("data"), [&] { return divide_corpus(); }));
+    if (o_.corpus.empty()) LANDFALL_TRY(stage("corpus", in("corpus"), [&] { return open_corpus(); }));
+    LANDFALL_TRY(stage("data", in("data"), [&] { return divide_corpus(); }));
     LANDFALL_TRY(stage("tokenizer", in("tokenizer"), [&] { return learn_tokenizer(); }));
     LANDFALL_TRY(stage("new model", in("new.gguf"), [&] { return begin_model(); }));
     // A long constant rate and a short fall leave the model ready to go on from (WSD, arXiv 2404.06395).
@@ -51,6 +56,12 @@ class Tide {
     TideResult out{.model = in("tide.gguf")};
     LANDFALL_ASSIGN(out.general_loss, loss_of("pretraining"));
     LANDFALL_ASSIGN(out.chat_loss, loss_of("chat"));
+    if (!env_.is_directory(tasks())) return out;
+    LANDFALL_TRY(stage("evaluation", in("evaluation.json"), [&] { return examine(); }));
+    LANDFALL_ASSIGN(const std::string text, env_.read(in("evaluation.json")));
+    LANDFALL_ASSIGN(const Json scores, parse_json(text));
+    for (const auto& [task, score] : scores.object())
+      out.scores.push_back({task, score["items"].integer(), score["right"].integer()});
     return out;
   }
 
@@ -86,10 +97,17 @@ class Tide {
     return work();
   }
 
+  std::string corpus() const { return o_.corpus.empty() ? in("corpus") : o_.corpus; }
+  std::string tasks() const { return join_path(corpus(), "tasks"); }
+
+  Status open_corpus() {
+    Watch watch = hooks_.watch;
+    watch.progress = nullptr;  // steps of seconds, each of which is named
+    return write_corpus(env_, in("corpus"), {.seed = o_.seed}, watch).status();
+  }
+
   // Rows to learn from and rows that are held out, of both files.
   Status divide_corpus() {
-    if (o_.corpus.empty())
-      return Status(Code::invalid_argument, "give --corpus, a folder with general.jsonl and chat.jsonl");
     return write_folder(env_, in("data"), [&](const std::string& folder) -> Status {
       for (const std::string name : {"general", "chat"}) LANDFALL_TRY(divide(name, folder));
       return {};
@@ -97,7 +115,7 @@ class Tide {
   }
 
   Status divide(const std::string& name, const std::string& folder) {
-    const std::string path = join_path(o_.corpus, name + ".jsonl");
+    const std::string path = join_path(corpus(), name + ".jsonl");
     LANDFALL_ASSIGN(const auto file, env_.map(path));
     const std::string_view bytes(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size());
     SourceRows rows(bytes, SourceRows::Form::lines);
@@ -194,6 +212,29 @@ class Tide {
     out.keep = 2;
     out.save_every = out.validate_every = o_.save_every;
     return out;
+  }
+
+  // The first questions of each task, put as conversations.
+  Status examine() {
+    EngineOptions engine;
+    engine.threads = pool_.threads();
+    const auto go_on = [&](uint64_t, uint64_t) { return !hooks_.watch.stop(); };
+    LANDFALL_ASSIGN(Loaded loaded,
+                    load(env_, in("tide.gguf"), Examinee::engine_options(engine), Examinee::kCacheContexts, go_on));
+    LANDFALL_ASSIGN(Examinee examinee, Examinee::create(std::move(loaded), true));
+    LANDFALL_ASSIGN(const auto entries, env_.list(tasks()));
+    Json scores{Json::Object{}};
+    for (const DirectoryEntry& entry : entries) {
+      if (!entry.name.ends_with(".jsonl")) continue;
+      const std::string path = join_path(tasks(), entry.name);
+      LANDFALL_ASSIGN(const std::string bytes, env_.read(path));
+      LANDFALL_ASSIGN(Task task, parse_task(path, bytes));
+      task.items.resize(std::min(task.items.size(), kQuestions));
+      LANDFALL_ASSIGN(const auto answers, answer_all(examinee, task, go_on));
+      const auto right = std::count_if(answers.begin(), answers.end(), [](const ItemAnswer& a) { return a.right; });
+      scores.set(task.name, Json().set("items", answers.size()).set("right", right));
+    }
+    return write_file(env_, in("evaluation.json"), scores.dump(2) + "\n");
   }
 
   Result<double> loss_of(const std::string& stage) {

@@ -1,6 +1,7 @@
-// The house's own model from nothing, as a recipe: corpus, tokenizer, a new model, pretraining, chat fine-tuning, and
-// one GGUF file that every command takes. Each stage leaves its result under a name that is there only when it is
-// whole; the same call again skips what is done and continues what is not, training from its last checkpoint.
+// The house's own model from nothing, as a recipe: corpus, tokenizer, a new model, pretraining, chat fine-tuning, one
+// GGUF file that every command takes, and its examination. Each stage leaves its result under a name that is there only
+// when it is whole; the same call again skips what is done and continues what is not, training from its last
+// checkpoint.
 //
 //   <folder>/recipe.json     what was asked for; another request in the same folder is refused
 //            corpus/         where none is given (lifecycle/corpus.h)
@@ -10,10 +11,12 @@
 //            pretraining/    a training run, its result.json and its model.gguf in f32
 //            chat/           the same for conversations
 //            tide.gguf       the model
+//            evaluation.json where the corpus has tasks: {name: {"items", "right"}}
 #pragma once
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "base/env.h"
 #include "base/thread_pool.h"
@@ -24,7 +27,7 @@ namespace landfall {
 
 struct TideOptions {
   std::string folder;
-  std::string corpus;             // a folder with general.jsonl and chat.jsonl
+  std::string corpus;  // a folder with general.jsonl and chat.jsonl; empty: the open corpus (lifecycle/corpus.h)
   std::string shape = "tide-5m";  // of new_model.h
   int64_t vocabulary = 4096;      // tokens
   int64_t tokens = 20'000'000;    // of pretraining; a fifth as many of chat
@@ -41,9 +44,15 @@ struct TideHooks {
   std::function<Status(const std::string& folder, const std::function<Status(const TrainerHooks&)>& train)> training;
 };
 
+struct TideScore {
+  std::string task;
+  int64_t items = 0, right = 0;
+};
+
 struct TideResult {
   std::string model;                       // path of the GGUF file
   double general_loss = 0, chat_loss = 0;  // held-out, nats a token, at the end of pretraining and of chat
+  std::vector<TideScore> scores;
 };
 
 // cancelled when the watch says so. The folder is one caller's at a time (it is locked).
