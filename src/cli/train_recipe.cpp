@@ -5,7 +5,8 @@
 
 #include "base/cpu.h"
 #include "base/topology.h"
-#include "cli/long_work.h"
+#include "cli/interrupt.h"
+#include "cli/terminal.h"
 #include "cli/training_watch.h"
 #include "lifecycle/tide.h"
 
@@ -37,8 +38,16 @@ Status train_recipe(CommandContext& context) {
     return Status(Code::invalid_argument, "--threads is " + std::to_string(threads) + "; 1 to 1024 is possible");
 
   ThreadPool pool(static_cast<int>(threads));
-  LongWork work(context.env, "reading");
-  TideHooks hooks{.watch = work.watch};
+  const InterruptGuard interrupt;
+  std::unique_ptr<Progress> reading;
+  TideHooks hooks;
+  hooks.watch.progress = [&](uint64_t done, uint64_t total) {
+    if (!reading) reading = std::make_unique<Progress>(context.env, "reading");
+    reading->update(done, total);
+    if (done == total) reading.reset();
+  };
+  hooks.watch.note = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
+  hooks.watch.cancelled = stop_requested;
   hooks.training = [&](const std::string& folder, const std::function<Status(const TrainerHooks&)>& train) -> Status {
     LANDFALL_ASSIGN(const auto watch, TrainingWatch::open(context.env, folder, a.text("report")));
     const Status trained = train(watch->hooks());

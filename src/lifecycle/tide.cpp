@@ -11,7 +11,6 @@
 #include "model/new_folder.h"
 #include "model/new_model.h"
 #include "model/write_model.h"
-#include "runtime/load.h"
 #include "train/trainable.h"
 
 namespace landfall {
@@ -24,7 +23,7 @@ constexpr double kBalance = 1e-3;   // as DeepSeek-V3
 constexpr double kWeightDecay = 0.1;
 constexpr int64_t kChatShare = 5;  // of the tokens of pretraining one in so many, for chat
 constexpr double kChatRate = 0.25;
-constexpr size_t kQuestions = 200;  // of each task
+constexpr size_t kQuestions = 100;  // of each task
 
 struct Training {
   std::string name, begins_with, data, held_out;
@@ -216,12 +215,9 @@ class Tide {
 
   // The first questions of each task, put as conversations.
   Status examine() {
-    EngineOptions engine;
-    engine.threads = pool_.threads();
     const auto go_on = [&](uint64_t, uint64_t) { return !hooks_.watch.stop(); };
-    LANDFALL_ASSIGN(Loaded loaded,
-                    load(env_, in("tide.gguf"), Examinee::engine_options(engine), Examinee::kCacheContexts, go_on));
-    LANDFALL_ASSIGN(Examinee examinee, Examinee::create(std::move(loaded), true));
+    LANDFALL_ASSIGN(Examinee examinee,
+                    Examinee::load(env_, in("tide.gguf"), {.threads = pool_.threads()}, true, go_on));
     LANDFALL_ASSIGN(const auto entries, env_.list(tasks()));
     Json scores{Json::Object{}};
     for (const DirectoryEntry& entry : entries) {
