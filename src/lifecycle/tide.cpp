@@ -226,6 +226,7 @@ class Tide {
       LANDFALL_ASSIGN(const std::string bytes, env_.read(path));
       LANDFALL_ASSIGN(Task task, parse_task(path, bytes));
       task.items.resize(std::min(task.items.size(), kQuestions));
+      hooks_.watch.say(task.name + ": " + std::to_string(task.items.size()) + " questions");
       LANDFALL_ASSIGN(const auto answers, answer_all(examinee, task, go_on));
       const auto right = std::count_if(answers.begin(), answers.end(), [](const ItemAnswer& a) { return a.right; });
       scores.set(task.name, Json().set("items", answers.size()).set("right", right));
