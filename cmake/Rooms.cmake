@@ -56,7 +56,7 @@ function(landfall_room room)
   set(folder ${CMAKE_SOURCE_DIR}/src/${room})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${folder}/*.cpp)
   if(LANDFALL_KERNELS_ONLY)  # what leans on libraries that are not there for the other processor; kernels need none
-    list(FILTER sources EXCLUDE REGEX "/base/(digest|json|http_client)(_test)?\\.cpp$")
+    list(FILTER sources EXCLUDE REGEX "/base/(digest|gzip|json|http_client)(_test)?\\.cpp$")
   endif()
   set(tests ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cpp$")

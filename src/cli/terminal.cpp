@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <cmath>
 #include <cstdio>
 
 namespace landfall {
@@ -35,7 +36,15 @@ std::string human_seconds(double seconds) {
   return text;
 }
 
-Progress::Progress(Env& env, std::string what) : env_(env), what_(std::move(what)), start_(env.seconds()) {}
+Progress::Progress(Env& env, std::string what, std::string unit)
+    : env_(env), what_(std::move(what)), unit_(std::move(unit)), start_(env.seconds()) {}
+
+std::string Progress::amount(double count) const {
+  if (unit_.empty()) return human_bytes(static_cast<uint64_t>(count));
+  char text[64];
+  std::snprintf(text, sizeof text, count < 10 && count != std::floor(count) ? "%.1f " : "%.0f ", count);
+  return text + unit_;
+}
 
 void Progress::update(uint64_t done, uint64_t total) {
   if (first_ == UINT64_MAX) first_ = done;  // what was there before (a resumed download) does not count as speed
@@ -46,12 +55,12 @@ void Progress::update(uint64_t done, uint64_t total) {
   last_draw_ = now;
   drawn_ = true;
   const double rate = static_cast<double>(done - first_) / (now - start_);
-  std::string line = what_ + "  " + human_bytes(done);
+  std::string line = what_ + "  " + amount(static_cast<double>(done));
   if (total > 0) {
     const int percent = static_cast<int>(100.0 * static_cast<double>(done) / static_cast<double>(total));
-    line += " of " + human_bytes(total) + "  " + std::to_string(percent) + "%";
+    line += " of " + amount(static_cast<double>(total)) + "  " + std::to_string(percent) + "%";
   }
-  line += "  " + human_bytes(static_cast<uint64_t>(rate)) + "/s";
+  line += "  " + amount(rate) + "/s";
   if (total > done && rate > 0) line += "  " + human_seconds(static_cast<double>(total - done) / rate) + " left";
   std::fprintf(stderr, "\r\033[K%s", line.c_str());
   std::fflush(stderr);
@@ -62,8 +71,8 @@ Progress::~Progress() {
   const double elapsed = env_.seconds() - start_;
   if (elapsed < 2 || first_ == UINT64_MAX) return;
   const double rate = static_cast<double>(done_ - first_) / elapsed;
-  std::fprintf(stderr, "%s: %s in %s (%s/s)\n", what_.c_str(), human_bytes(done_).c_str(),
-               human_seconds(elapsed).c_str(), human_bytes(static_cast<uint64_t>(rate)).c_str());
+  std::fprintf(stderr, "%s: %s in %s (%s/s)\n", what_.c_str(), amount(static_cast<double>(done_)).c_str(),
+               human_seconds(elapsed).c_str(), amount(rate).c_str());
 }
 
 }  // namespace landfall

@@ -20,13 +20,15 @@ std::string human_seconds(double seconds);  // "2m 05s"
 // within two seconds, one closing line otherwise. Not thread-safe.
 class Progress {
  public:
-  Progress(Env& env, std::string what);
+  // `unit`: what is counted, such as "items"; bytes without it.
+  Progress(Env& env, std::string what, std::string unit = "");
   ~Progress();
-  void update(uint64_t done_bytes, uint64_t total_bytes);  // total 0: not known
+  void update(uint64_t done, uint64_t total);  // total 0: not known
 
  private:
+  std::string amount(double count) const;
   Env& env_;
-  std::string what_;
+  std::string what_, unit_;
   double start_, last_draw_ = 0;
   uint64_t first_ = UINT64_MAX, done_ = 0, total_ = 0;
   bool drawn_ = false;

@@ -7,8 +7,6 @@
 namespace landfall {
 namespace {
 
-constexpr int64_t kRope = 64, kNope = 128, kValue = 128;  // of latent attention, in all published models
-
 // From the config.json of each model.
 constexpr ModelShape kShapes[] = {
     {"deepseek-llm-7b", "llama", "deepseek-llm", 4096, 30, 32, 32, 11008, 102400, 4096},
@@ -258,11 +256,11 @@ Json shape_metadata(const ModelShape& s, bool fused) {
     if (s.q_lora > 0) set("attention.q_lora_rank", s.q_lora);
     set("attention.kv_lora_rank", s.kv_lora);
     set("attention.head_count_kv", fused ? s.heads : 1);
-    set("attention.key_length", fused ? kNope + kRope : s.kv_lora + kRope);
-    set("attention.value_length", fused ? kValue : s.kv_lora);
-    if (!fused) set("attention.key_length_mla", kNope + kRope);
-    if (!fused) set("attention.value_length_mla", kValue);
-    set("rope.dimension_count", kRope);
+    set("attention.key_length", fused ? s.nope + s.rope : s.kv_lora + s.rope);
+    set("attention.value_length", fused ? s.value : s.kv_lora);
+    if (!fused) set("attention.key_length_mla", s.nope + s.rope);
+    if (!fused) set("attention.value_length_mla", s.value);
+    set("rope.dimension_count", s.rope);
   } else {
     const int64_t head_dim = s.head_dim > 0 ? s.head_dim : s.width / s.heads;
     set("attention.head_count_kv", s.kv_heads);

@@ -24,8 +24,9 @@ struct ModelShape {
   double rope_factor = 1;
   int64_t rope_original = 0;
   double yarn_log_multiplier = 0;
-  // Latent attention with heads of 128 + 64 columns: kv_lora > 0.
+  // Latent attention: kv_lora > 0. A head has nope + rope columns; all published models have the same.
   int64_t q_lora = 0, kv_lora = 0;
+  int64_t nope = 128, rope = 64, value = 128;
   // Experts: experts > 0.
   int64_t experts = 0, experts_used = 0, shared_experts = 0, expert_ffn = 0, dense_layers = 0;
   int64_t groups = 0, groups_kept = 0;

@@ -8,6 +8,9 @@
 #include "tensor/ops.h"
 
 namespace landfall {
+
+extern const Operator k_router;
+
 namespace {
 
 // Rows of logits at a time.
@@ -142,6 +145,7 @@ class Step::Pass {
       s_.tape_.watch(begin);
       Tensor end = begin;
       for (int64_t layer = first; layer < last; ++layer) end = a_.layer(ctx, s_.model_, layer, end);
+      s_.count_loads();
       const Tape::Seed seed{end, last == layers() ? head(end) : gradient};
       s_.tape_.backward(ctx, {&seed, 1});
       const Tensor out = kept(s_.tape_.gradient(begin));
@@ -224,6 +228,25 @@ Step::Step(const Model& model, const Trainable& trainable, ThreadPool& pool, Ker
 
 double Step::add_gradients(const TrainingRows& rows, std::span<const double> weights) {
   return Pass(*this, rows).gradients(weights);
+}
+
+void Step::count_loads() {
+  tape_.each(k_router, [&](const OpCall& call) {
+    if (!call.weights[0]) return;  // a gate without a bias has nothing that moves
+    std::vector<int64_t>& counts = loads_[call.weights[0]->id];
+    counts.resize(static_cast<size_t>(call.in[0].last()));
+    for (int64_t i = 0; i < call.out[0].elements(); ++i) ++counts[static_cast<size_t>(data<int32_t>(call.out[0])[i])];
+  });
+}
+
+std::span<const int64_t> Step::loads(const Parameter& selection_bias) const {
+  const auto found = loads_.find(selection_bias.seen.id);
+  return found == loads_.end() ? std::span<const int64_t>{} : found->second;
+}
+
+void Step::zero_gradients() {
+  tape_.zero_gradients();
+  loads_.clear();
 }
 
 int64_t Step::activation_bytes(const TrainingRows& rows) const {

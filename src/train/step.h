@@ -4,6 +4,7 @@
 // memory. Gradients are the same bit for bit whichever layers are kept, and on any number of threads.
 #pragma once
 
+#include <map>
 #include <span>
 #include <vector>
 
@@ -42,10 +43,14 @@ class Step {
 
   // Of a parameter's `seen` weight: [experts, out, in] f32; without memory where nothing has reached it.
   Tensor gradient(const Parameter& parameter) const { return tape_.weight_gradient(parameter.seen.id); }
-  void zero_gradients() { tape_.zero_gradients(); }
+  // How many rows have chosen each expert of the layer with this selection bias; empty when none has.
+  std::span<const int64_t> loads(const Parameter& selection_bias) const;
+  // Forgets the loads too.
+  void zero_gradients();
 
  private:
   class Pass;
+  void count_loads();  // of what is on the tape
   const Model& model_;
   const Trainable& trainable_;
   ThreadPool& pool_;
@@ -55,6 +60,7 @@ class Step {
   Tape head_tape_;  // norm to loss; its weights' gradients go to tape_
   Arena arena_;     // states kept during a pass
   Arena scratch_;
+  std::map<uint32_t, std::vector<int64_t>> loads_;  // by selection bias
 };
 
 }  // namespace landfall

@@ -130,6 +130,12 @@ void Tape::backward(Ctx& ctx, std::span<const Seed> seeds) {
   }
 }
 
+void Tape::each(const Operator& op, const std::function<void(const OpCall&)>& visit) {
+  for (Record& r : records_) {
+    if (r.op == &op) visit({r.op, r.in, r.weights, r.attrs, r.out});
+  }
+}
+
 Tensor Tape::gradient(const Tensor& tensor) const {
   const Node* node = const_cast<Tape*>(this)->node_of(tensor);
   return node ? node->gradient : Tensor{};

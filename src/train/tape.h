@@ -31,6 +31,9 @@ class Tape : public Reader {
   // Makes a tensor of numbers an input whose gradient is wanted.
   void watch(Tensor& input);
 
+  // Calls visit(call) for what is recorded of an operator, in order; for those who look at what a pass computed.
+  void each(const Operator& op, const std::function<void(const OpCall& call)>& visit);
+
   // Gradient of some scalar with respect to an output that was made under this tape; same shape.
   struct Seed {
     Tensor output, gradient;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "base/counter_random.h"
 #include "model/adapter.h"
@@ -30,30 +31,40 @@ std::string list(const std::vector<std::string>& names) {
 
 }  // namespace
 
-void Trainable::add(Parameter p, uint32_t id) {
+void Trainable::allocate(Parameter& p, uint32_t id) {
   p.seen = describe_weight(id, p.name, k_f32, p.experts, p.out, p.in);
   memory_.push_back(Buffer::allocate(static_cast<size_t>(weight_bytes(p.seen))));
   LANDFALL_CHECK(memory_.back() != nullptr, "no memory for " + p.name);
   p.seen.buffer = memory_.back().get();
+}
+
+void Trainable::add(Parameter p, uint32_t id) {
+  allocate(p, id);
   ids_.insert(id);
   parameters_.push_back(std::move(p));
 }
 
 Result<Trainable> Trainable::full(const Model& model, ThreadPool& pool) {
   Trainable out;
-  out.parameters_.reserve(model.weights().size());
+  for (auto* list : {&out.parameters_, &out.selection_biases_}) list->reserve(model.weights().size());
   for (const Weight& w : model.weights()) {
-    if (model.spec(w).name == "exp_probs_b") continue;  // decides which experts are chosen, which has no gradient
     Parameter p{.name = w.name, .experts = w.experts, .out = w.out, .in = w.in, .decays = w.out > 1};
     p.hidden = p.decays && model.layer_of(w) >= 0;
     p.value.resize(static_cast<size_t>(w.elements()));
     pool.parallel_for(w.experts * w.out, 16, [&](int64_t begin, int64_t end, int) {
       for (int64_t r = begin; r < end; ++r) unpack_rows(w, r / w.out, r % w.out, 1, p.value.data() + r * w.in);
     });
-    out.add(std::move(p), w.id);
+    if (model.spec(w).name == "exp_probs_b") {
+      out.allocate(p, w.id);
+      out.selection_biases_.push_back(std::move(p));
+    } else {
+      out.add(std::move(p), w.id);
+    }
   }
   out.overlay_ = std::make_unique<Overlay>();
-  for (const Parameter& p : out.parameters_) out.overlay_->replace(p.seen);
+  for (const auto* list : {&out.parameters_, &out.selection_biases_}) {
+    for (const Parameter& p : *list) out.overlay_->replace(p.seen);
+  }
   out.publish(pool);
   return out;
 }
@@ -104,10 +115,17 @@ int64_t Trainable::elements() const {
   return n;
 }
 
+const Parameter* Trainable::find(const Weight& weight) const {
+  for (const auto* list : {&parameters_, &selection_biases_}) {
+    for (const Parameter& p : *list) {
+      if (p.seen.id == weight.id) return &p;
+    }
+  }
+  return nullptr;
+}
+
 void Trainable::rows(const Weight& weight, int64_t expert, int64_t first, int64_t count, float* out) const {
-  if (ids_.contains(weight.id)) {
-    const auto found = std::find_if(parameters_.begin(), parameters_.end(),
-                                    [&](const Parameter& p) { return p.seen.id == weight.id; });
+  if (const Parameter* found = find(weight)) {
     std::copy_n(found->value.begin() + (expert * weight.out + first) * weight.in, count * weight.in, out);
     return;
   }
@@ -126,6 +144,7 @@ void Trainable::rows(const Weight& weight, int64_t expert, int64_t first, int64_
 }
 
 void Trainable::publish(ThreadPool& pool) {
+  for (const Parameter& p : selection_biases_) std::memcpy(p.seen.buffer->host(), p.value.data(), p.value.size() * 4);
   for (Parameter& p : parameters_) {
     const Weight& w = p.seen;
     if (w.out == 1 && w.experts == 1) {

@@ -46,6 +46,9 @@ class Trainable {
 
   std::span<Parameter> parameters() { return parameters_; }
   std::span<const Parameter> parameters() const { return parameters_; }
+  // Selection biases of routers [experts], which have no gradient and no decay (train/load_balance.h). Those of a model
+  // that is trained in full; of others none.
+  std::span<Parameter> selection_biases() { return selection_biases_; }
   int64_t elements() const;
   const Overlay& overlay() const { return *overlay_; }
   bool trains(const Weight& weight) const { return ids_.contains(weight.id); }
@@ -66,9 +69,12 @@ class Trainable {
 
  private:
   Trainable() = default;
+  // Makes room for what steps see of it.
+  void allocate(Parameter& parameter, uint32_t id);
   void add(Parameter parameter, uint32_t id);
+  const Parameter* find(const Weight& weight) const;
 
-  std::vector<Parameter> parameters_;
+  std::vector<Parameter> parameters_, selection_biases_;
   std::vector<Addition> additions_;  // ascending by weight
   std::vector<std::unique_ptr<Buffer>> memory_;
   std::set<uint32_t> ids_;

@@ -6,6 +6,7 @@
 
 #include "base/digest.h"
 #include "tensor/access.h"
+#include "train/load_balance.h"
 
 namespace landfall {
 namespace {
@@ -58,6 +59,24 @@ Cursor cursor_of(const Json& j) {
           number("replay_position"), number("tokens"),   number("replayed")};
 }
 
+// A file of the checkpoint into lists of numbers that it must fill exactly.
+Status restore_part(const Checkpoint& c, const std::string& part, std::span<std::vector<float>* const> numbers) {
+  size_t bytes = 0;
+  for (const auto* list : numbers) bytes += list->size() * 4;
+  const auto found = c.parts.find(part);
+  if (found == c.parts.end() || found->second->bytes().size() != bytes) {
+    return Status(Code::data_loss, "checkpoint '" + c.folder + "' has no '" + part + "' of " + std::to_string(bytes) +
+                                       " bytes; it is of another model");
+  }
+  const std::byte* from = found->second->bytes().data();
+  for (auto* list : numbers) {
+    if (list->empty()) continue;
+    std::memcpy(list->data(), from, list->size() * 4);
+    from += list->size() * 4;
+  }
+  return {};
+}
+
 }  // namespace
 
 Trainer::Trainer(Env& env, const Model& model, Trainable& trainable, const Packing& packing, const Packing* validation,
@@ -85,6 +104,7 @@ Json Trainer::identity() const {
   out.set("beta1", o.beta1).set("beta2", o.beta2).set("epsilon", o.epsilon).set("weight decay", o.weight_decay);
   out.set("clip", o.clip).set("spike", options_.spike);
   if (options_.preferences) out.set("beta", options_.beta);
+  if (options_.balance > 0) out.set("balance", options_.balance);
   return out.set("threads", pool_.threads()).set("kernels", landfall::name(options_.kernels));
 }
 
@@ -121,7 +141,10 @@ Status Trainer::save() {
     first.pieces.push_back(bytes_of(optimizer_.moments()[i].first));
     second.pieces.push_back(bytes_of(optimizer_.moments()[i].second));
   }
-  const CheckpointPart parts[] = {std::move(values), std::move(first), std::move(second)};
+  std::vector<CheckpointPart> parts = {std::move(values), std::move(first), std::move(second)};
+  const std::span<Parameter> biases = trainable_.selection_biases();
+  if (!biases.empty()) parts.push_back({"selection_biases.bin", {}});
+  for (const Parameter& p : biases) parts.back().pieces.push_back(bytes_of(p.value));
   LANDFALL_TRY(checkpoints_.save(done_, state, parts));
   saved_ = done_;
   return {};
@@ -129,26 +152,17 @@ Status Trainer::save() {
 
 Status Trainer::restore(const Checkpoint& c) {
   const auto parameters = trainable_.parameters();
-  for (const char* part : {"values.bin", "first_moments.bin", "second_moments.bin"}) {
-    auto numbers = [&](size_t i) -> std::vector<float>& {
-      if (part[0] == 'v') return parameters[i].value;
-      return part[0] == 'f' ? optimizer_.moments()[i].first : optimizer_.moments()[i].second;
-    };
-    size_t bytes = 0;
-    for (size_t i = 0; i < parameters.size(); ++i) bytes += numbers(i).size() * 4;
-    const auto found = c.parts.find(part);
-    if (found == c.parts.end() || found->second->bytes().size() != bytes) {
-      return Status(Code::data_loss, "checkpoint '" + c.folder + "' has no '" + part + "' of " + std::to_string(bytes) +
-                                         " bytes; it is of another model");
-    }
-    const std::byte* from = found->second->bytes().data();
-    for (size_t i = 0; i < parameters.size(); ++i) {
-      std::vector<float>& to = numbers(i);
-      if (to.empty()) continue;
-      std::memcpy(to.data(), from, to.size() * 4);
-      from += to.size() * 4;
-    }
+  std::vector<std::vector<float>*> values, first, second, biases;
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    values.push_back(&parameters[i].value);
+    first.push_back(&optimizer_.moments()[i].first);
+    second.push_back(&optimizer_.moments()[i].second);
   }
+  for (Parameter& p : trainable_.selection_biases()) biases.push_back(&p.value);
+  LANDFALL_TRY(restore_part(c, "values.bin", values));
+  LANDFALL_TRY(restore_part(c, "first_moments.bin", first));
+  LANDFALL_TRY(restore_part(c, "second_moments.bin", second));
+  if (!biases.empty()) LANDFALL_TRY(restore_part(c, "selection_biases.bin", biases));
   trainable_.publish(pool_);
   done_ = saved_ = c.step;
   cursor_ = cursor_of(c.state["cursor"]);
@@ -204,8 +218,12 @@ Result<Trainer::Attempt> Trainer::attempt() {
   r.epoch = cursor_.epoch;
   r.steps = options_.schedule.steps;
   r.step = done_ + 1;
+  for (const Parameter& p : trainable_.selection_biases()) r.imbalance.push_back(load_imbalance(step_.loads(p)));
   const bool spike = recent_.size() == kRecent && r.loss > options_.spike * median(recent_);
   if (!std::isfinite(r.loss) || !std::isfinite(r.norm) || spike) return out;
+  if (options_.balance > 0) {
+    for (Parameter& p : trainable_.selection_biases()) move_selection_bias(p.value, step_.loads(p), options_.balance);
+  }
   optimizer_.update(trainable_.parameters(), gradients, r.norm, r.learning_rate, done_, pool_, options_.kernels);
   trainable_.publish(pool_);
   recent_.push_back(r.loss);

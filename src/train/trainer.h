@@ -27,6 +27,7 @@ struct TrainerOptions {
   KernelSet kernels = KernelSet::scalar;
   bool preferences = false;  // the data are preferences: the loss is that of preference.h, a pair's
   double beta = 0.1;
+  double balance = 0;  // by how much a step moves selection biases of experts (train/load_balance.h); 0: not at all
   double spike = 3.0;  // a loss this many times the median of the recent ones does not count
 
   std::string folder;  // of checkpoints
@@ -43,6 +44,8 @@ struct StepReport {
   double norm = 0;              // of all gradients
   double learning_rate = 0;
   int64_t tokens = 0;  // of this step
+  // Of each layer with a selection bias: the rows of its busiest expert over the mean.
+  std::vector<double> imbalance;
   uint64_t epoch = 0;
 };
 

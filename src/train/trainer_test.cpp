@@ -72,6 +72,7 @@ class TrainerTest : public testing::Test {
     }
     std::vector<std::vector<float>> out;
     for (const Parameter& p : trainable->parameters()) out.push_back(p.value);
+    for (const Parameter& p : trainable->selection_biases()) out.push_back(p.value);
     return out;
   }
 
@@ -143,6 +144,48 @@ TEST_F(TrainerTest, AStoppedRunEndsAsAnUnbrokenOne) {
     EXPECT_EQ(begun_, 9);
     EXPECT_EQ(losses_, losses);
   }
+}
+
+TEST_F(DeepseekTrainerTest, SelectionBiasesMoveAndContinueBitForBit) {
+  const auto still = share();  // without --balance they stay as they were loaded
+  options_.balance = 0.125;
+  options_.folder = join_path(temporary_.path, "unbroken");
+  std::vector<std::vector<double>> imbalance;
+  on_step_ = [&](const StepReport& r) { imbalance.push_back(r.imbalance); };
+  const auto unbroken = share();
+  std::vector<std::vector<float>> loaded;
+  for (const Weight& w : loaded_->model.weights()) {
+    if (loaded_->model.spec(w).name != "exp_probs_b") continue;
+    loaded.emplace_back(static_cast<size_t>(w.in));
+    unpack_rows(w, 0, 0, 1, loaded.back().data());
+  }
+  const size_t layers = loaded.size();
+  ASSERT_GT(layers, 0u);
+  for (size_t i = 0; i < layers; ++i) {
+    const std::vector<float>&before = still[still.size() - layers + i], &after = unbroken[unbroken.size() - layers + i];
+    EXPECT_EQ(before, loaded[i]);
+    EXPECT_NE(after, loaded[i]);
+    for (size_t e = 0; e < after.size(); ++e) {  // a step moves each by the speed or not at all
+      const float steps = (after[e] - before[e]) / 0.125f;
+      EXPECT_LE(std::abs(steps), 12.0f);
+      EXPECT_NEAR(steps, std::round(steps), 1e-4);
+    }
+  }
+  ASSERT_EQ(imbalance.size(), 12u);
+  for (const auto& of_layers : imbalance) {
+    ASSERT_EQ(of_layers.size(), layers);
+    for (double x : of_layers) EXPECT_GE(x, 1.0);
+  }
+  options_.folder = join_path(temporary_.path, "stopped");
+  losses_.clear();
+  for (size_t stop_at : {3, 9}) {
+    hooks_.stop = [&] { return losses_.size() >= stop_at; };
+    Status ended;
+    share(&ended);
+    EXPECT_EQ(ended.code(), Code::cancelled);
+  }
+  hooks_.stop = nullptr;
+  EXPECT_EQ(share(), unbroken);
 }
 
 TEST_F(TrainerTest, AnotherRunIsRefusedNamingWhatDiffers) {

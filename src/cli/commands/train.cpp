@@ -6,24 +6,30 @@
 #include "base/topology.h"
 #include "cli/interrupt.h"
 #include "cli/model_loading.h"
-#include "cli/peak_memory.h"
 #include "cli/terminal.h"
+#include "cli/train_recipe.h"
+#include "cli/training_watch.h"
 #include "data/token_dataset.h"
 #include "lifecycle/store.h"
 #include "model/adapter.h"
 #include "model/model.h"
 #include "model/write_model.h"
-#include "train/report.h"
 #include "train/trainer.h"
 
 namespace landfall {
 namespace {
 
 constexpr Flag kFlags[] = {
-    {.name = "MODEL", .help = "a name from 'landfall list', or a path", .required = true},
+    {.name = "MODEL", .help = "a name from 'landfall list', or a path"},
     {.name = "DATA",
-     .help = "what to learn from: .txt documents, or .jsonl with text, Alpaca, ShareGPT, OpenAI or preference rows",
-     .required = true},
+     .help = "what to learn from: .txt documents, or .jsonl with text, Alpaca, ShareGPT, OpenAI or preference rows"},
+    {.name = "recipe",
+     .help = "instead of MODEL and DATA: 'tide', a small model from nothing, in stages that an interruption continues"},
+    {.name = "corpus",
+     .help = "for a recipe: a folder with general.jsonl and chat.jsonl",
+     .otherwise = "what 'landfall corpus' writes"},
+    {.name = "tokens", .kind = Flag::Kind::integer, .help = "of a recipe's pretraining", .otherwise = "20000000"},
+    {.name = "parameters", .help = "of a recipe's model: 5m or 15m", .otherwise = "5m"},
     {.name = "out", .help = "the run's folder", .otherwise = "trained"},
     {.name = "method", .help = "lora (small additions to the linear maps) or full (every weight)", .otherwise = "lora"},
     {.name = "rank", .kind = Flag::Kind::integer, .help = "of the additions", .otherwise = "8"},
@@ -43,7 +49,7 @@ constexpr Flag kFlags[] = {
     {.name = "learning-rate",
      .kind = Flag::Kind::number,
      .help = "at its peak",
-     .otherwise = "2e-4 for lora, 2e-5 for full"},
+     .otherwise = "2e-4 for lora, 2e-5 for full; a recipe's own"},
     {.name = "schedule", .help = "cosine, linear, or wsd (constant, then a short fall)", .otherwise = "cosine"},
     {.name = "warm-up", .kind = Flag::Kind::integer, .help = "steps to the peak", .otherwise = "3 % of all"},
     {.name = "beta",
@@ -52,6 +58,10 @@ constexpr Flag kFlags[] = {
      .otherwise = "0.1"},
     {.name = "optimizer", .help = "adamw, or muon for the matrices of the layers", .otherwise = "adamw"},
     {.name = "weight-decay", .kind = Flag::Kind::number, .help = "of matrices", .otherwise = "0.01"},
+    {.name = "balance",
+     .kind = Flag::Kind::number,
+     .help = "with --method full: by how much a step moves the selection bias of experts that are chosen unevenly",
+     .otherwise = "0"},
     {.name = "replay", .help = "general examples mixed in, against forgetting"},
     {.name = "replay-share", .kind = Flag::Kind::number, .help = "their share of all tokens", .otherwise = "0.1"},
     {.name = "validation", .help = "examples that are never learned; their loss is shown"},
@@ -119,6 +129,7 @@ Result<TrainerOptions> trainer_options(const Arguments& a, bool lora) {
   LANDFALL_ASSIGN(const int64_t keep, integer(a, "keep", 3, 1, 1000));
   o.keep = static_cast<int>(keep);
   o.validate_every = o.save_every;
+  LANDFALL_ASSIGN(o.balance, number(a, "balance", 0, 0, 1));
   o.folder = join_path(a.text("out", "trained"), "checkpoints");
   return o;
 }
@@ -155,87 +166,6 @@ void describe(const TokenDataset& data, const std::string& path, const std::stri
   }
 }
 
-// What a person and what programs see of a run: a line at the terminal (elsewhere one in ten seconds), metrics as JSON
-// lines, and the page.
-class Watching {
- public:
-  static Result<std::unique_ptr<Watching>> open(Env& env, const std::string& out, const std::string& report) {
-    auto watching = std::make_unique<Watching>(env, out, report);
-    LANDFALL_ASSIGN(watching->metrics_, env.open_output(join_path(out, "metrics.jsonl"), true));
-    return watching;
-  }
-  Watching(Env& env, const std::string& out, std::string report)
-      : env_(env), page_path_(std::move(report)), page_("Training: " + out), start_(env.seconds()) {}
-
-  void step(const StepReport& r) {
-    const double now = env_.seconds();
-    tokens_ += r.tokens;
-    ++steps_;
-    const double rate = static_cast<double>(tokens_) / (now - start_);
-    write(Json()
-              .set("step", r.step)
-              .set("loss", r.loss)
-              .set("gradient_norm", r.norm)
-              .set("learning_rate", r.learning_rate)
-              .set("tokens", r.tokens)
-              .set("epoch", r.epoch)
-              .set("tokens_per_second", rate)
-              .set("peak_bytes", peak_resident_bytes(env_)));
-    page_.add(r);
-    if (now - page_written_ > 10) write_page(true);
-    if (now - drawn_ < (stderr_is_terminal() ? 0.2 : 10.0) && r.step != r.steps) return;
-    drawn_ = now;
-    const double left = (now - start_) / static_cast<double>(steps_) * static_cast<double>(r.steps - r.step);
-    std::fprintf(stderr, "%sstep %lld of %lld  loss %.4f  gradient %.2f  rate %.2e  %.0f tokens/s  %s  %s left%s",
-                 stderr_is_terminal() ? "\r\033[K" : "", static_cast<long long>(r.step),
-                 static_cast<long long>(r.steps), r.loss, r.norm, r.learning_rate, rate,
-                 human_bytes(static_cast<uint64_t>(peak_resident_bytes(env_))).c_str(), human_seconds(left).c_str(),
-                 stderr_is_terminal() ? "" : "\n");
-    std::fflush(stderr);
-  }
-  void validation(int64_t step, double loss) {
-    write(Json().set("step", step).set("validation_loss", loss));
-    page_.add_validation(step, loss);
-    char text[96];
-    std::snprintf(text, sizeof text, "step %lld: validation loss %.4f (perplexity %.2f)", static_cast<long long>(step),
-                  loss, std::exp(loss));
-    say(text);
-  }
-  void note(const std::string& line) {
-    page_.add_note(line);
-    say(line);
-  }
-  // Ends the line at the terminal, and the page. The first error of a file that could not be written.
-  Status close() {
-    if (stderr_is_terminal()) std::fprintf(stderr, "\n");
-    write_page(false);
-    return status_;
-  }
-  bool failed() const { return !status_.ok(); }
-
- private:
-  static void say(const std::string& line) {
-    std::fprintf(stderr, "%s%s\n", stderr_is_terminal() ? "\r\033[K" : "", line.c_str());
-  }
-  void write(const Json& row) {
-    if (status_.ok()) status_ = metrics_->append(row.dump() + "\n");
-  }
-  void write_page(bool running) {
-    if (page_path_.empty() || !status_.ok()) return;
-    page_written_ = env_.seconds();
-    status_ = write_file(env_, page_path_,
-                         page_.html(running, page_written_ - start_, static_cast<uint64_t>(peak_resident_bytes(env_))));
-  }
-
-  Env& env_;
-  std::string page_path_;
-  TrainingReport page_;
-  double start_, drawn_ = -1e9, page_written_ = -1e9;
-  std::unique_ptr<OutputFile> metrics_;
-  Status status_;
-  int64_t tokens_ = 0, steps_ = 0;
-};
-
 // The trained model in the layout of the file or folder that it came from, and the additions by themselves in PEFT's.
 Status write_result(CommandContext& context, const std::string& out, const ModelSource& source, const Model& model,
                     const Trainable& trainable, const LoraOptions& lora, ThreadPool& pool) {
@@ -270,6 +200,11 @@ Status write_result(CommandContext& context, const std::string& out, const Model
 
 Status run(CommandContext& context) {
   const Arguments& a = context.arguments;
+  if (a.has("recipe")) return train_recipe(context);
+  for (const char* needed : {"MODEL", "DATA"}) {
+    if (!a.has(needed))
+      return Status(Code::invalid_argument, std::string(needed) + " is missing; see 'landfall train --help'");
+  }
   const std::string out = a.text("out", "trained");
   LANDFALL_ASSIGN(const bool lora, choice<bool>(a, "method", "lora", {{"lora", true}, {"full", false}}));
   LANDFALL_ASSIGN(TrainerOptions options, trainer_options(a, lora));
@@ -355,11 +290,8 @@ Status run(CommandContext& context) {
             " are free; give a smaller --sequences or --context, '--recompute two-level', or '--method lora'");
   }
 
-  LANDFALL_ASSIGN(const auto watching, Watching::open(context.env, out, a.text("report")));
-  const TrainerHooks hooks{.on_step = [&](const StepReport& r) { watching->step(r); },
-                           .on_validation = [&](int64_t step, double loss) { watching->validation(step, loss); },
-                           .on_note = [&](const std::string& line) { watching->note(line); },
-                           .stop = [&] { return stop_requested() || watching->failed(); }};
+  LANDFALL_ASSIGN(const auto watching, TrainingWatch::open(context.env, out, a.text("report")));
+  const TrainerHooks hooks = watching->hooks();
   LANDFALL_ASSIGN(const int64_t begun, trainer.open(hooks));
   if (begun > 0) watching->note("continues behind step " + std::to_string(begun));
   const Status trained = trainer.run(hooks);
@@ -376,7 +308,8 @@ const Command k_train = {
     .help = "teach a model from your own text or conversations, on this machine",
     .example =
         "landfall train starter notes.jsonl --out ward-notes --epochs 2 --validation held-out.jsonl\n"
-        "landfall train deepseek-llm-7b-base protocols.txt --method full --recompute two-level --replay general.txt",
+        "landfall train deepseek-llm-7b-base protocols.txt --method full --recompute two-level --replay general.txt\n"
+        "landfall train --recipe tide --out tide",
     .flags = kFlags,
     .run = run,
 };

@@ -1,0 +1,69 @@
+#include "cli/train_recipe.h"
+
+#include <cmath>
+#include <cstdio>
+
+#include "base/cpu.h"
+#include "base/topology.h"
+#include "cli/interrupt.h"
+#include "cli/terminal.h"
+#include "cli/training_watch.h"
+#include "lifecycle/tide.h"
+
+namespace landfall {
+
+Status train_recipe(CommandContext& context) {
+  const Arguments& a = context.arguments;
+  if (a.text("recipe") != "tide")
+    return Status(Code::invalid_argument, "there is no recipe '" + a.text("recipe") + "'; 'tide' is one");
+  for (const char* given : {"MODEL", "DATA"}) {
+    if (a.has(given))
+      return Status(Code::invalid_argument, "a recipe begins from nothing; '" + a.text(given) + "' is not needed");
+  }
+  TideOptions options{.folder = a.text("out", "tide"), .corpus = a.text("corpus")};
+  options.shape = "tide-" + a.text("parameters", "5m");
+  options.tokens = a.integer("tokens", options.tokens);
+  if (options.tokens < 1)
+    return Status(Code::invalid_argument, "--tokens is " + std::to_string(options.tokens) + "; 1 or more is possible");
+  options.learning_rate = a.number("learning-rate", options.learning_rate);
+  const std::string optimizer = a.text("optimizer", "muon");
+  if (optimizer != "muon" && optimizer != "adamw")
+    return Status(Code::invalid_argument, "--optimizer " + optimizer + " is not possible; give one of: adamw, muon");
+  options.optimizer = optimizer == "muon" ? OptimizerOptions::Kind::muon : OptimizerOptions::Kind::adamw;
+  options.seed = static_cast<uint64_t>(a.integer("seed", 0));
+  options.save_every = std::max<int64_t>(1, a.integer("save-every", options.save_every));
+  LANDFALL_ASSIGN(options.kernels, chosen_kernel_set());
+  const int64_t threads = a.integer("threads", this_machine().default_threads());
+  if (threads < 1 || threads > 1024)
+    return Status(Code::invalid_argument, "--threads is " + std::to_string(threads) + "; 1 to 1024 is possible");
+
+  ThreadPool pool(static_cast<int>(threads));
+  const InterruptGuard interrupt;
+  std::unique_ptr<Progress> reading;
+  TideHooks hooks;
+  hooks.watch.progress = [&](uint64_t done, uint64_t total) {
+    if (!reading) reading = std::make_unique<Progress>(context.env, "reading");
+    reading->update(done, total);
+    if (done == total) reading.reset();
+  };
+  hooks.watch.note = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
+  hooks.watch.cancelled = stop_requested;
+  hooks.training = [&](const std::string& folder, const std::function<Status(const TrainerHooks&)>& train) -> Status {
+    LANDFALL_ASSIGN(const auto watch, TrainingWatch::open(context.env, folder, a.text("report")));
+    const Status trained = train(watch->hooks());
+    LANDFALL_TRY(watch->close());
+    return trained;
+  };
+  LANDFALL_ASSIGN(const TideResult result, train_tide(context.env, pool, options, hooks));
+  std::fprintf(stderr,
+               "held-out perplexity: %.2f of general text after pretraining, %.2f of conversations\n"
+               "the model is %s; try: landfall run %s\n",
+               std::exp(result.general_loss), std::exp(result.chat_loss), result.model.c_str(), result.model.c_str());
+  for (const TideScore& s : result.scores) {
+    std::fprintf(stderr, "%s: %lld of %lld questions right\n", s.task.c_str(), static_cast<long long>(s.right),
+                 static_cast<long long>(s.items));
+  }
+  return {};
+}
+
+}  // namespace landfall

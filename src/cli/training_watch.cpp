@@ -1,0 +1,87 @@
+#include "cli/training_watch.h"
+
+#include <cmath>
+#include <cstdio>
+
+#include "cli/interrupt.h"
+#include "cli/peak_memory.h"
+#include "cli/terminal.h"
+
+namespace landfall {
+namespace {
+
+void say(const std::string& line) {
+  std::fprintf(stderr, "%s%s\n", stderr_is_terminal() ? "\r\033[K" : "", line.c_str());
+}
+
+}  // namespace
+
+Result<std::unique_ptr<TrainingWatch>> TrainingWatch::open(Env& env, const std::string& folder,
+                                                           const std::string& report) {
+  auto watch = std::make_unique<TrainingWatch>(env, folder, report);
+  LANDFALL_ASSIGN(watch->metrics_, env.open_output(join_path(folder, "metrics.jsonl"), true));
+  return watch;
+}
+
+TrainerHooks TrainingWatch::hooks() {
+  return {.on_step = [this](const StepReport& r) { step(r); },
+          .on_validation = [this](int64_t at, double loss) { validation(at, loss); },
+          .on_note = [this](const std::string& line) { note(line); },
+          .stop = [this] { return stop_requested() || !status_.ok(); }};
+}
+
+void TrainingWatch::step(const StepReport& r) {
+  const double now = env_.seconds();
+  tokens_ += r.tokens;
+  ++steps_;
+  const double rate = static_cast<double>(tokens_) / (now - start_);
+  Json row;
+  row.set("step", r.step).set("loss", r.loss).set("gradient_norm", r.norm).set("learning_rate", r.learning_rate);
+  row.set("tokens", r.tokens).set("epoch", r.epoch).set("tokens_per_second", rate);
+  if (!r.imbalance.empty()) row.set("imbalance", Json::Array(r.imbalance.begin(), r.imbalance.end()));
+  write(row.set("peak_bytes", peak_resident_bytes(env_)));
+  page_.add(r);
+  if (now - page_written_ > 10) write_page(true);
+  if (now - drawn_ < (stderr_is_terminal() ? 0.2 : 10.0) && r.step != r.steps) return;
+  drawn_ = now;
+  const double left = (now - start_) / static_cast<double>(steps_) * static_cast<double>(r.steps - r.step);
+  std::fprintf(stderr, "%sstep %lld of %lld  loss %.4f  gradient %.2f  rate %.2e  %.0f tokens/s  %s  %s left%s",
+               stderr_is_terminal() ? "\r\033[K" : "", static_cast<long long>(r.step), static_cast<long long>(r.steps),
+               r.loss, r.norm, r.learning_rate, rate,
+               human_bytes(static_cast<uint64_t>(peak_resident_bytes(env_))).c_str(), human_seconds(left).c_str(),
+               stderr_is_terminal() ? "" : "\n");
+  std::fflush(stderr);
+}
+
+void TrainingWatch::validation(int64_t step, double loss) {
+  write(Json().set("step", step).set("validation_loss", loss));
+  page_.add_validation(step, loss);
+  char text[96];
+  std::snprintf(text, sizeof text, "step %lld: validation loss %.4f (perplexity %.2f)", static_cast<long long>(step),
+                loss, std::exp(loss));
+  say(text);
+}
+
+void TrainingWatch::note(const std::string& line) {
+  page_.add_note(line);
+  say(line);
+}
+
+Status TrainingWatch::close() {
+  if (stderr_is_terminal()) std::fprintf(stderr, "\n");
+  write_page(false);
+  return status_;
+}
+
+void TrainingWatch::write(const Json& row) {
+  if (status_.ok()) status_ = metrics_->append(row.dump() + "\n");
+}
+
+void TrainingWatch::write_page(bool running) {
+  if (page_path_.empty() || !status_.ok()) return;
+  page_written_ = env_.seconds();
+  status_ = write_file(env_, page_path_,
+                       page_.html(running, page_written_ - start_, static_cast<uint64_t>(peak_resident_bytes(env_))));
+}
+
+}  // namespace landfall

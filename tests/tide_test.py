@@ -1,0 +1,120 @@
+"""A model from nothing, as people make one: `landfall tokenizer train`, and `landfall train --recipe tide`, killed in each
+of its stages, whose file answers in `run` and `serve`."""
+
+import json
+import pathlib
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+import urllib.request
+
+import support
+
+PIERS = ("north", "south", "old", "new", "long", "stone", "fishing")
+
+
+def corpus(folder: pathlib.Path) -> pathlib.Path:
+    folder.mkdir()
+    with open(folder / "general.jsonl", "w") as file:
+        for i in range(900):
+            text = " ".join(f"The lamp of the {PIERS[(i + k) % 7]} pier burns {'all night' if k % 2 else 'at dusk'}." for k in range(6))
+            file.write(json.dumps({"text": text}) + "\n")
+    with open(folder / "chat.jsonl", "w") as file:
+        for i in range(600):
+            pier = PIERS[i % 7]
+            file.write(json.dumps({"messages": [{"role": "user", "content": f"Which lamp burns at the {pier} pier, and since {1800 + i}?"},
+                                                {"role": "assistant", "content": f"The lamp of the {pier} pier burns."}]}) + "\n")
+    return folder
+
+
+class Tide(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.root = pathlib.Path(folder.name)
+        cls.corpus = corpus(cls.root / "corpus")
+        cls.whole = cls.root / "whole"
+        cls.done = support.landfall(*cls.command(cls.whole))
+        assert cls.done.returncode == 0, cls.done.stderr
+
+    @classmethod
+    def command(cls, out: pathlib.Path, *more: str) -> list:
+        flags = {"--recipe": "tide", "--out": out, "--corpus": cls.corpus, "--tokens": 7 * 4096, "--save-every": 2,
+                 "--threads": 2} | dict(zip(more[::2], more[1::2]))
+        return ["train", *(str(part) for flag in flags.items() for part in flag)]
+
+    def test_it_learns_and_keeps_experts_busy(self):
+        rows = [json.loads(line) for line in (self.whole / "pretraining/metrics.jsonl").read_text().splitlines()]
+        losses = [row["loss"] for row in rows if "loss" in row]
+        self.assertEqual(len(losses), 7)
+        self.assertLess(losses[-1], 0.7 * losses[0])
+        self.assertEqual(len(rows[0]["imbalance"]), 5)  # layers with experts
+        chat = [json.loads(line) for line in (self.whole / "chat/metrics.jsonl").read_text().splitlines()]
+        result = json.loads((self.whole / "chat/result.json").read_text())
+        self.assertLess(result["held_out_loss"], chat[0]["loss"])
+
+    def test_killed_in_each_stage_it_ends_with_the_same_file(self):
+        out = self.root / "killed"
+        for there in ("data", "tokenizer", "new.gguf", "pretraining/checkpoints/step-00000004", "pretraining/model.gguf",
+                      "chat/checkpoints/step-00000000"):
+            process = subprocess.Popen([support.BINARY, *self.command(out)], env=support.environment(),
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            while process.poll() is None and not (out / there).exists():
+                time.sleep(0.002)
+            process.send_signal(signal.SIGKILL)
+            self.assertEqual(process.wait(), -signal.SIGKILL, f"it came to its end before {there}")
+        done = support.landfall(*self.command(out))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("pretraining: done already", done.stderr)
+        self.assertEqual((out / "tide.gguf").read_bytes(), (self.whole / "tide.gguf").read_bytes())
+
+    def test_given_again_it_does_nothing_and_another_request_is_refused(self):
+        before = (self.whole / "tide.gguf").stat().st_mtime_ns
+        done = support.landfall(*self.command(self.whole))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stderr.count("done already"), 5, done.stderr)
+        self.assertEqual((self.whole / "tide.gguf").stat().st_mtime_ns, before)
+        done = support.landfall(*self.command(self.whole, "--tokens", "60000"))
+        self.assertIn("another tokens: 28672, now it is 60000", done.stderr)
+
+    def test_it_answers(self):
+        question = "Which lamp burns at the stone pier, and since 1850?"
+        answer = support.landfall("run", self.whole / "tide.gguf", question, "--temperature", "0", "--max-tokens", "24")
+        self.assertEqual(answer.returncode, 0, answer.stderr)
+        with support.Server(self.whole / "tide.gguf") as server:
+            body = {"model": "tide", "messages": [{"role": "user", "content": question}], "temperature": 0, "max_tokens": 24}
+            request = urllib.request.Request(server.url + "/v1/chat/completions", json.dumps(body).encode(),
+                                             {"Content-Type": "application/json"})
+            with urllib.request.urlopen(request, timeout=60) as reply:
+                served = json.loads(reply.read())
+        content = served["choices"][0]["message"]["content"]
+        self.assertGreater(served["usage"]["completion_tokens"], 0)
+        self.assertEqual(content.strip(), answer.stdout.strip())
+        self.assertIn("pier", content)
+
+    def test_a_tokenizer_by_itself(self):
+        out = self.root / "tokenizer"
+        done = support.landfall("tokenizer", "train", self.corpus / "general.jsonl", "--vocabulary", "300", "--out", out, "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(json.loads(done.stdout)["tokens"], 300)
+        vocabulary = json.loads((out / "tokenizer.json").read_text())["model"]["vocab"]
+        self.assertIn("\u0120pier", vocabulary)
+        again = support.landfall("tokenizer", "train", self.corpus / "general.jsonl", "--out", out)
+        self.assertNotEqual(again.returncode, 0)  # a folder with files is not written over
+
+    def test_bad_requests(self):
+        for arguments, message in ((["train", "--recipe", "ebb"], "'tide' is one"),
+                                   (["train", "some-model", "--recipe", "tide"], "begins from nothing"),
+                                   (["train"], "MODEL is missing"),
+                                   (["tokenizer", "teach", "x.txt"], "'train' is one"),
+                                   (self.command(self.root / "none", "--corpus", self.root / "missing"), "missing")):
+            done = support.landfall(*arguments)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn(message, done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
