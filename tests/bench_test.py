@@ -64,6 +64,20 @@ class Bench(unittest.TestCase):
         calls = sum(r["calls"] for part in result["operators"].values() for r in part)
         self.assertEqual(len(operators), calls)
 
+    def test_training_steps(self):
+        bench("--random", "llama-small", "--layers", "2", "--type", "F32", "--write", self.model)
+        result = bench(self.model, "--training", "--prompt", "24", "--sequences", "2", "--repeats", "2", "--recompute", "layer")
+        low, median, high = result["training_spread"]
+        self.assertTrue(0 < low <= median <= high)
+        matrices = 2 * (4 * 512 * 512 + 3 * 512 * 1376) + 8192 * 512  # the output's among them, the embedding not
+        operations = 6 * matrices + 12 * 2 * 512 * 24
+        self.assertAlmostEqual(result["model_ops_per_second"] / (operations * result["training_tokens_per_second"]), 1, delta=1e-9)
+        self.assertTrue(0 < result["share_of_peak"] < 1)
+        self.assertGreater(result["peak_bytes"], 4 * 4 * result["parameters"])  # values, gradients and two moments
+        done = subprocess.run([BINARY, "bench", self.model, "--training", "--recompute", "all"], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("none, layer, two-level", done.stderr)
+
     def test_drafts_need_text_to_go_on_from(self):
         self.write("--type", "Q4_0")
         result = bench(self.model, "--prompt", "0", "--generate", "20", "--past", "9", "--repeats", "1", "--draft", "ngram")

@@ -1,6 +1,8 @@
 #include "cli/bench_training.h"
 
 #include <cstdio>
+#include <string>
+#include <vector>
 
 #include "base/json.h"
 #include "cli/bench_model.h"
@@ -66,7 +68,7 @@ double operations_of_token(const Model& model, const Shape& shape) {
   const Config& c = model.config();
   double matrices = 0;
   for (const Weight& w : model.weights()) {
-    if (model.spec(w).name == "token_embd" && !c.tied) continue;
+    if (w.out == 1 || (model.spec(w).name == "token_embd" && !c.tied)) continue;
     const auto used = static_cast<double>(w.experts > 1 ? c.router.experts_per_row : 1);
     matrices += used * static_cast<double>(w.out) * static_cast<double>(w.in);
   }
