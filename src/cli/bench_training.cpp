@@ -8,6 +8,7 @@
 #include "cli/bench_model.h"
 #include "cli/peak_memory.h"
 #include "cli/terminal.h"
+#include "cli/training_flags.h"
 #include "lifecycle/store.h"
 #include "runtime/load.h"
 #include "tensor/probe.h"
@@ -18,27 +19,19 @@ namespace landfall {
 namespace {
 
 struct Shape {
-  int64_t length, sequences, repeats;
-  Recompute recompute;
+  int64_t length = 0, sequences = 0, repeats = 0;
+  Recompute recompute = Recompute::none;
   std::string recompute_name;
 
   int64_t tokens() const { return length * sequences; }
 };
 
 Result<Shape> shape_of(const Arguments& a, const Config& config) {
-  Shape out{a.integer("prompt", 512), a.integer("sequences", 1), a.integer("repeats", 5), Recompute::none,
-            a.text("recompute", "none")};
-  if (out.length < 2 || out.length > config.context || out.sequences < 1 || out.sequences > 512 || out.repeats < 1 ||
-      out.repeats > 1000) {
-    return Status(Code::invalid_argument, "--training takes a --prompt of 2 to " + std::to_string(config.context) +
-                                              " tokens, --sequences of 1 to 512 and --repeats of 1 to 1000");
-  }
-  if (out.recompute_name == "layer")
-    out.recompute = Recompute::layer;
-  else if (out.recompute_name == "two-level")
-    out.recompute = Recompute::two_level;
-  else if (out.recompute_name != "none")
-    return Status(Code::invalid_argument, "--recompute " + out.recompute_name + " is none of none, layer, two-level");
+  Shape out{.recompute_name = a.text("recompute", "none")};
+  LANDFALL_ASSIGN(out.length, integer(a, "prompt", 512, 2, config.context));
+  LANDFALL_ASSIGN(out.sequences, integer(a, "sequences", 1, 1, 512));
+  LANDFALL_ASSIGN(out.repeats, integer(a, "repeats", 5, 1, 1000));
+  LANDFALL_ASSIGN(out.recompute, chosen_recompute(a, "none"));
   return out;
 }
 

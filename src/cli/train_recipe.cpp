@@ -4,9 +4,9 @@
 #include <cstdio>
 
 #include "base/cpu.h"
-#include "base/topology.h"
 #include "cli/interrupt.h"
 #include "cli/terminal.h"
+#include "cli/training_flags.h"
 #include "cli/training_watch.h"
 #include "lifecycle/tide.h"
 
@@ -22,20 +22,13 @@ Status train_recipe(CommandContext& context) {
   }
   TideOptions options{.folder = a.text("out", "tide"), .corpus = a.text("corpus")};
   options.shape = "tide-" + a.text("parameters", "5m");
-  options.tokens = a.integer("tokens", options.tokens);
-  if (options.tokens < 1)
-    return Status(Code::invalid_argument, "--tokens is " + std::to_string(options.tokens) + "; 1 or more is possible");
-  options.learning_rate = a.number("learning-rate", options.learning_rate);
-  const std::string optimizer = a.text("optimizer", "muon");
-  if (optimizer != "muon" && optimizer != "adamw")
-    return Status(Code::invalid_argument, "--optimizer " + optimizer + " is not possible; give one of: adamw, muon");
-  options.optimizer = optimizer == "muon" ? OptimizerOptions::Kind::muon : OptimizerOptions::Kind::adamw;
+  LANDFALL_ASSIGN(options.tokens, integer(a, "tokens", options.tokens, 1, int64_t{1} << 40));
+  LANDFALL_ASSIGN(options.learning_rate, number(a, "learning-rate", options.learning_rate, 1e-9, 10));
+  LANDFALL_ASSIGN(options.optimizer, chosen_optimizer(a, "muon"));
   options.seed = static_cast<uint64_t>(a.integer("seed", 0));
-  options.save_every = std::max<int64_t>(1, a.integer("save-every", options.save_every));
+  LANDFALL_ASSIGN(options.save_every, integer(a, "save-every", options.save_every, 1, 1'000'000));
   LANDFALL_ASSIGN(options.kernels, chosen_kernel_set());
-  const int64_t threads = a.integer("threads", this_machine().default_threads());
-  if (threads < 1 || threads > 1024)
-    return Status(Code::invalid_argument, "--threads is " + std::to_string(threads) + "; 1 to 1024 is possible");
+  LANDFALL_ASSIGN(const int64_t threads, chosen_threads(a));
 
   ThreadPool pool(static_cast<int>(threads));
   const InterruptGuard interrupt;

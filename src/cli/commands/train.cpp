@@ -3,11 +3,11 @@
 #include <cmath>
 #include <cstdio>
 
-#include "base/topology.h"
 #include "cli/interrupt.h"
 #include "cli/model_loading.h"
 #include "cli/terminal.h"
 #include "cli/train_recipe.h"
+#include "cli/training_flags.h"
 #include "cli/training_watch.h"
 #include "data/token_dataset.h"
 #include "lifecycle/store.h"
@@ -79,35 +79,6 @@ constexpr Flag kFlags[] = {
     kThreadsFlag,
 };
 
-// A whole number from a flag, within bounds.
-Result<int64_t> integer(const Arguments& a, std::string_view flag, int64_t otherwise, int64_t least, int64_t most) {
-  const int64_t value = a.integer(flag, otherwise);
-  if (value >= least && value <= most) return value;
-  return Status(Code::invalid_argument, "--" + std::string(flag) + " is " + std::to_string(value) + "; " +
-                                            std::to_string(least) + " to " + std::to_string(most) + " is possible");
-}
-
-Result<double> number(const Arguments& a, std::string_view flag, double otherwise, double least, double most) {
-  const double value = a.number(flag, otherwise);
-  if (value >= least && value <= most) return value;
-  char text[128];
-  std::snprintf(text, sizeof text, " is %g; %g to %g is possible", value, least, most);
-  return Status(Code::invalid_argument, "--" + std::string(flag) + text);
-}
-
-template <class Value>
-Result<Value> choice(const Arguments& a, std::string_view flag, std::string_view otherwise,
-                     std::initializer_list<std::pair<std::string_view, Value>> values) {
-  const std::string given = a.text(flag, std::string(otherwise));
-  std::string names;
-  for (const auto& [name, value] : values) {
-    if (name == given) return value;
-    names += (names.empty() ? "" : ", ") + std::string(name);
-  }
-  return Status(Code::invalid_argument,
-                "--" + std::string(flag) + " " + given + " is not possible; give one of: " + names);
-}
-
 Result<TrainerOptions> trainer_options(const Arguments& a, bool lora) {
   TrainerOptions o;
   LANDFALL_ASSIGN(o.schedule.peak, number(a, "learning-rate", lora ? 2e-4 : 2e-5, 1e-9, 10));
@@ -115,15 +86,10 @@ Result<TrainerOptions> trainer_options(const Arguments& a, bool lora) {
                                                             {{"cosine", Schedule::Shape::cosine},
                                                              {"linear", Schedule::Shape::linear},
                                                              {"wsd", Schedule::Shape::wsd}}));
-  LANDFALL_ASSIGN(o.optimizer.kind, choice<OptimizerOptions::Kind>(a, "optimizer", "adamw",
-                                                                   {{"adamw", OptimizerOptions::Kind::adamw},
-                                                                    {"muon", OptimizerOptions::Kind::muon}}));
+  LANDFALL_ASSIGN(o.optimizer.kind, chosen_optimizer(a, "adamw"));
   LANDFALL_ASSIGN(o.optimizer.weight_decay, number(a, "weight-decay", 0.01, 0, 1));
   LANDFALL_ASSIGN(o.accumulate, integer(a, "accumulate", 1, 1, 4096));
-  LANDFALL_ASSIGN(
-      o.recompute,
-      choice<Recompute>(a, "recompute", "layer",
-                        {{"none", Recompute::none}, {"layer", Recompute::layer}, {"two-level", Recompute::two_level}}));
+  LANDFALL_ASSIGN(o.recompute, chosen_recompute(a, "layer"));
   LANDFALL_ASSIGN(o.kernels, chosen_kernel_set());
   LANDFALL_ASSIGN(o.save_every, integer(a, "save-every", 50, 1, 1'000'000));
   LANDFALL_ASSIGN(const int64_t keep, integer(a, "keep", 3, 1, 1000));
@@ -210,7 +176,7 @@ Status run(CommandContext& context) {
   LANDFALL_ASSIGN(TrainerOptions options, trainer_options(a, lora));
   LANDFALL_ASSIGN(const int64_t sequences, integer(a, "sequences", 4, 1, 1 << 16));
   LANDFALL_ASSIGN(const double share, number(a, "replay-share", a.text("replay").empty() ? 0 : 0.1, 0, 0.99));
-  LANDFALL_ASSIGN(const int64_t threads, integer(a, "threads", this_machine().default_threads(), 1, 1024));
+  LANDFALL_ASSIGN(const int64_t threads, chosen_threads(a));
   LANDFALL_ASSIGN(const double epochs, number(a, "epochs", 1, 1e-6, 1e6));
   const auto seed = static_cast<uint64_t>(a.integer("seed", 0));
   InterruptGuard interrupt;

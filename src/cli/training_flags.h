@@ -1,0 +1,26 @@
+// What the commands that train share of their flags: names of choices, and how many threads.
+#pragma once
+
+#include "base/topology.h"
+#include "cli/checked_flags.h"
+#include "train/optimizer.h"
+#include "train/step.h"
+
+namespace landfall {
+
+inline Result<Recompute> chosen_recompute(const Arguments& a, std::string_view otherwise) {
+  return choice<Recompute>(
+      a, "recompute", otherwise,
+      {{"none", Recompute::none}, {"layer", Recompute::layer}, {"two-level", Recompute::two_level}});
+}
+
+inline Result<OptimizerOptions::Kind> chosen_optimizer(const Arguments& a, std::string_view otherwise) {
+  return choice<OptimizerOptions::Kind>(
+      a, "optimizer", otherwise, {{"adamw", OptimizerOptions::Kind::adamw}, {"muon", OptimizerOptions::Kind::muon}});
+}
+
+inline Result<int64_t> chosen_threads(const Arguments& a) {
+  return integer(a, "threads", this_machine().default_threads(), 1, 1024);
+}
+
+}  // namespace landfall
