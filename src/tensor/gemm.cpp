@@ -33,9 +33,9 @@ struct Kernels {
 };
 constexpr Kernels kKernels[] = {LANDFALL_KERNELS(gemm_tile)};
 
-PanelColumns unpack_of(const Ctx& ctx, const Gemm& g) {
+PanelColumns unpack_of(KernelSet kernels, const Gemm& g) {
   LANDFALL_CHECK(g.a.weight == nullptr);
-  return g.b.weight ? kernels_for(*g.b.weight->format, ctx.device.kernels).columns : nullptr;
+  return g.b.weight ? kernels_for(*g.b.weight->format, kernels).columns : nullptr;
 }
 
 int64_t pieces(int64_t n, int64_t most) { return (n + most - 1) / most; }
@@ -52,9 +52,9 @@ Factor rows_of(const Weight& weight, int64_t expert) {
 
 int64_t gemm_scratch_floats() { return kGemmAFloats + kGemmBFloats + kGemmStageFloats; }
 
-void gemm_here(const Ctx& ctx, const Gemm& g, float* scratch) {
-  const PanelColumns unpack = unpack_of(ctx, g);
-  const auto tile = row_for(kKernels, ctx.device.kernels).tile;
+void gemm_here(KernelSet kernels, const Gemm& g, float* scratch) {
+  const PanelColumns unpack = unpack_of(kernels, g);
+  const auto tile = row_for(kKernels, kernels).tile;
   for (int64_t n = 0; n < g.n; n += kGemmTileColumns) {
     tile(g, unpack, 0, g.m, n, std::min(kGemmTileColumns, g.n - n), scratch);
   }
@@ -80,7 +80,7 @@ void gemm(Ctx& ctx, std::span<const Gemm> work) {
       const int64_t count = tiles_of(g), rows = even_rows(g.m, most), down = pieces(g.m, rows);
       for (int64_t t = std::max<int64_t>(begin, 0); t < std::min(end, count); ++t) {
         const int64_t m = t % down * rows, n = t / down * kGemmTileColumns;
-        tile(g, unpack_of(ctx, g), m, std::min(rows, g.m - m), n, std::min(kGemmTileColumns, g.n - n),
+        tile(g, unpack_of(ctx.device.kernels, g), m, std::min(rows, g.m - m), n, std::min(kGemmTileColumns, g.n - n),
              scratch + gemm_scratch_floats() * thread);
       }
       begin -= count;

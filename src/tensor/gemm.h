@@ -46,7 +46,7 @@ void gemm(Ctx& ctx, std::span<const Gemm> work);
 inline void gemm(Ctx& ctx, const Gemm& work) { gemm(ctx, {&work, 1}); }
 
 // One product on the calling thread, inside a parallel loop. scratch: gemm_scratch_floats(), of this thread alone.
-void gemm_here(const Ctx& ctx, const Gemm& work, float* scratch);
+void gemm_here(KernelSet kernels, const Gemm& work, float* scratch);
 int64_t gemm_scratch_floats();
 
 }  // namespace landfall

@@ -12,16 +12,10 @@
 namespace landfall {
 namespace {
 
-std::vector<float> numbers(int64_t n, uint32_t state) {
-  std::vector<float> out(static_cast<size_t>(n));
-  for (float& v : out) v = static_cast<float>((state = state * 1664525u + 1013904223u) >> 8) * 0x1p-23f - 1.0f;
-  return out;
-}
-
 // A matrix whose rows stand apart and, where asked, out of order.
 struct Rows {
   Rows(int64_t rows, int64_t width, bool scattered, uint32_t seed)
-      : stride(width + 5), values(numbers(rows * stride, seed)), place(static_cast<size_t>(rows)) {
+      : stride(width + 5), values(fixed_numbers<float>(rows * stride, seed)), place(static_cast<size_t>(rows)) {
     std::iota(place.begin(), place.end(), 0);
     if (scattered) std::reverse(place.begin(), place.end());
   }
@@ -78,7 +72,7 @@ TEST_F(GemmTest, EqualsTheSumInDoubleWhateverTheThreads) {
         const auto got = multiplied([&](const Gemm& g) { gemm(one, g); });
         EXPECT_LE(relative_error({got.begin(), got.end()}, expected), 2e-6);
         EXPECT_EQ(got, multiplied([&](const Gemm& g) { gemm(three, g); }));
-        EXPECT_EQ(got, multiplied([&](const Gemm& g) { gemm_here(one, g, scratch.data()); }));
+        EXPECT_EQ(got, multiplied([&](const Gemm& g) { gemm_here(set, g, scratch.data()); }));
         // The last rows alone: other tiles, the same numbers.
         if (s.m < 3 || a_turned) continue;
         const auto part = multiplied([&](Gemm g) {
@@ -97,12 +91,13 @@ TEST_F(GemmTest, EqualsTheSumInDoubleWhateverTheThreads) {
 TEST_F(GemmTest, TakesRowsOfAWeightOfEveryFormat) {
   constexpr int64_t kExperts = 2, kOut = 275, kIn = 512, kM = 19;
   for (const Format* format : formats_table()) {
-    const OwnedWeight w = make_weight(1, "w", *format, kExperts, kOut, kIn, numbers(kExperts * kOut * kIn, 7));
+    const OwnedWeight w =
+        make_weight(1, "w", *format, kExperts, kOut, kIn, fixed_numbers<float>(kExperts * kOut * kIn, 7));
     std::vector<float> plain(kOut * kIn);
     unpack_rows(w.weight, 1, 0, kOut, plain.data());
     for (bool turned : {false, true}) {
       const int64_t k = turned ? kIn : kOut, n = turned ? kOut : kIn;
-      const std::vector<float> a = numbers(kM * k, 8);
+      const std::vector<float> a = fixed_numbers<float>(kM * k, 8);
       Factor from_weight = rows_of(w.weight, 1), from_memory{.data = plain.data(), .stride = kIn};
       from_weight.transposed = from_memory.transposed = turned;
       for (KernelSet set : available_kernel_sets()) {

@@ -1,5 +1,7 @@
 #include "tensor/gradients.h"
 
+#include <cstring>
+
 namespace landfall {
 namespace {
 
@@ -34,6 +36,14 @@ void add_tensor(Ctx& ctx, const Tensor& to, const Tensor& from) {
   if (n == 0) return;
   ctx.pool.parallel_for(to.elements() / n, 64, [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i) add_floats(y + row_offset(to, i), x + row_offset(from, i), n);
+  });
+}
+
+void clear_tensor(Ctx& ctx, const Tensor& t) {
+  LANDFALL_CHECK(t.contiguous(), t.shape_text());
+  std::byte* bytes = data<std::byte>(t);
+  ctx.pool.parallel_for(t.elements() * size_of(t.type), 1 << 16, [&](int64_t begin, int64_t end, int) {
+    std::memset(bytes + begin, 0, static_cast<size_t>(end - begin));
   });
 }
 

@@ -10,6 +10,9 @@ namespace landfall {
 // to += from: f32 tensors of one number of elements; where the shapes differ both are dense.
 void add_tensor(Ctx& ctx, const Tensor& to, const Tensor& from);
 
+// Zeros everywhere in a dense tensor.
+void clear_tensor(Ctx& ctx, const Tensor& t);
+
 // Row place(i) of `to` += row i of `from`, i < count in order; rows are dense and may meet in one place.
 template <class Place>
 void add_rows(Ctx& ctx, const float* from, int64_t count, int64_t width, float* to, Place&& place) {

@@ -7,17 +7,17 @@
 #include <vector>
 
 #include "base/cpu.h"
-#include "base/thread_pool.h"
 #include "train/optimizer.h"
 
 namespace landfall {
 
-// Updates the values and the momentum of a parameter, each expert's matrix by itself. gradient: [experts, out, in],
-// times `factor`.
-void muon_update(Parameter& parameter, const float* gradient, float factor, double learning_rate,
-                 const OptimizerOptions& options, std::vector<float>& momentum, ThreadPool& pool, KernelSet kernels);
+// Updates the values and the momentum of one expert's matrix of a parameter. gradient: [experts, out, in], times
+// `factor`; null: zeros. On the calling thread alone: there are many matrices, and whole ones keep threads evenly at
+// work.
+void muon_update(Parameter& parameter, int64_t expert, const float* gradient, float factor, double learning_rate,
+                 const OptimizerOptions& options, std::vector<float>& momentum, KernelSet kernels);
 
 // x [rows, columns] becomes about its orthogonal part: singular values end between 0.7 and 1.2.
-void orthogonalise(std::span<float> x, int64_t rows, int64_t columns, ThreadPool& pool, KernelSet kernels);
+void orthogonalise(std::span<float> x, int64_t rows, int64_t columns, KernelSet kernels);
 
 }  // namespace landfall

@@ -9,7 +9,7 @@
 namespace landfall {
 namespace {
 
-constexpr int64_t kPiece = 1 << 16;  // numbers; sums of pieces are added in order
+constexpr int64_t kNormPiece = 1 << 16;  // numbers; sums of pieces are added in order
 
 }  // namespace
 
@@ -25,13 +25,13 @@ double Optimizer::norm(std::span<const Parameter> parameters, std::span<const Te
   for (size_t i = 0; i < parameters.size(); ++i) {
     if (!gradients[i].buffer) continue;
     const float* g = data<float>(gradients[i]);
-    const int64_t n = parameters[i].elements(), pieces = (n + kPiece - 1) / kPiece;
+    const int64_t n = parameters[i].elements(), pieces = (n + kNormPiece - 1) / kNormPiece;
     std::vector<double> sums(static_cast<size_t>(pieces));
     pool.parallel_for(pieces, 1, [&](int64_t begin, int64_t end, int) {
       for (int64_t piece = begin; piece < end; ++piece) {
         double lanes[8] = {};
-        const int64_t last = std::min(n, (piece + 1) * kPiece);
-        for (int64_t k = piece * kPiece; k < last; ++k) lanes[k % 8] += static_cast<double>(g[k]) * g[k];
+        const int64_t last = std::min(n, (piece + 1) * kNormPiece);
+        for (int64_t k = piece * kNormPiece; k < last; ++k) lanes[k % 8] += static_cast<double>(g[k]) * g[k];
         for (double lane : lanes) sums[static_cast<size_t>(piece)] += lane;
       }
     });
@@ -51,17 +51,22 @@ void Optimizer::update(std::span<Parameter> parameters, std::span<const Tensor> 
   // Both corrections of the bias in two numbers: m / (1 - beta1^t) over sqrt(v / (1 - beta2^t)).
   const auto rate = static_cast<float>(learning_rate / (1.0 - std::pow(options_.beta1, t)));
   const auto root = static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(options_.beta2, t)));
+  struct Matrix {
+    size_t parameter;
+    int64_t expert;
+  };
+  std::vector<Matrix> matrices;
   for (size_t i = 0; i < parameters.size(); ++i) {
     Parameter& p = parameters[i];
+    if (by_muon(p)) {
+      for (int64_t e = 0; e < p.experts; ++e) matrices.push_back({i, e});
+      continue;
+    }
     // What nothing has reached has a gradient of zeros, and moves on by its moments like all others.
     const std::vector<float> zeros(gradients[i].buffer ? 0 : p.value.size());
     const float* g = gradients[i].buffer ? data<float>(gradients[i]) : zeros.data();
     const auto factor = static_cast<float>(clip * p.factor);
     const auto keep = static_cast<float>(p.decays ? 1.0 - learning_rate * options_.weight_decay : 1.0);
-    if (by_muon(p)) {
-      muon_update(p, g, factor, learning_rate, options_, moments_[i].first, pool, kernels);
-      continue;
-    }
     float *value = p.value.data(), *first = moments_[i].first.data(), *second = moments_[i].second.data();
     pool.parallel_for(p.elements(), 4096, [=](int64_t begin, int64_t end, int) {
       for (int64_t k = begin; k < end; ++k) {
@@ -72,6 +77,14 @@ void Optimizer::update(std::span<Parameter> parameters, std::span<const Tensor> 
       }
     });
   }
+  pool.parallel_for(static_cast<int64_t>(matrices.size()), 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t k = begin; k < end; ++k) {
+      const auto [i, expert] = matrices[static_cast<size_t>(k)];
+      const float* g = gradients[i].buffer ? data<float>(gradients[i]) : nullptr;
+      muon_update(parameters[i], expert, g, static_cast<float>(clip * parameters[i].factor), learning_rate, options_,
+                  moments_[i].first, kernels);
+    }
+  });
 }
 
 }  // namespace landfall

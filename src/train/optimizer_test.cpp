@@ -54,12 +54,11 @@ TEST(Optimizer, AdamWIsTheFormula) {
 }
 
 TEST(Optimizer, OrthogonalPartsHaveSingularValuesNearOneAndTheSameDirections) {
-  ThreadPool pool(2);
   for (const auto& [rows, columns] : {std::pair<int64_t, int64_t>{24, 40}, {40, 24}, {17, 17}, {1, 9}}) {
     const auto original = noise(static_cast<size_t>(rows * columns), static_cast<uint64_t>(rows));
     for (KernelSet set : available_kernel_sets()) {
       std::vector<float> x = original;
-      orthogonalise(x, rows, columns, pool, set);
+      orthogonalise(x, rows, columns, set);
       // The Gram matrix over the longer side has the squared singular values: near 1 on the diagonal on average, and
       // <x, original> is the sum of the original's singular values, each times one near 1.
       double trace = 0, along = 0;

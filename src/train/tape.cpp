@@ -65,12 +65,11 @@ void Tape::watch(Tensor& input) {
   input.node = add_node(input);
 }
 
-Tensor& Tape::gradient_of(const Ctx& ctx, Node& node) {
+Tensor& Tape::gradient_of(Ctx& ctx, Node& node) {
   if (!node.gradient.buffer) {
     node.gradient = gradient_shape(ctx, node.tensor);
     arena_.place(node.gradient);
-    std::memset(data<std::byte>(node.gradient), 0,
-                static_cast<size_t>(node.gradient.elements() * size_of(node.gradient.type)));
+    clear_tensor(ctx, node.gradient);
   }
   return node.gradient;
 }

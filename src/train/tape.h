@@ -68,7 +68,7 @@ class Tape : public Reader {
   bool is_trainable(const Weight* weight) const { return weight && (!trains_ || trains_(*weight)); }
   Node* node_of(const Tensor& tensor);
   int32_t add_node(const Tensor& tensor);
-  Tensor& gradient_of(const Ctx& ctx, Node& node);
+  Tensor& gradient_of(Ctx& ctx, Node& node);
   Tensor& gradient_of(const Ctx& ctx, const Weight& weight);
   Ctx own_ctx(const Ctx& ctx);
 

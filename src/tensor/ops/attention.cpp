@@ -201,15 +201,16 @@ void backward_kernel(Ctx& ctx, const GradCall& g) {
             std::memset(p + r * stride, 0, static_cast<size_t>(seen) * 4);
             std::memset(ds + r * stride, 0, static_cast<size_t>(seen) * 4);
           }
-          gemm_here(ctx, {rows, seen, d, query, transposed(keys), p, stride}, own);
-          gemm_here(ctx, {rows, seen, dv, up, transposed(values), ds, stride}, own);
+          gemm_here(ctx.device.kernels, {rows, seen, d, query, transposed(keys), p, stride}, own);
+          gemm_here(ctx.device.kernels, {rows, seen, dv, up, transposed(values), ds, stride}, own);
           for (int64_t r = 0; r < rows; ++r) {
             kernels.probabilities(p + r * stride, first + r + 1, seen, scale);
             kernels.score_gradients(p + r * stride, ds + r * stride, first + r + 1, seen, scale);
           }
           auto add = [&](const Tensor& grad, int64_t row, int64_t h, int64_t m, int64_t n, int64_t depth, Factor a,
                          Factor b) {
-            if (grad.buffer) gemm_here(ctx, {m, n, depth, a, b, grad_of(grad, row, h), grad.stride[0]}, own);
+            if (grad.buffer)
+              gemm_here(ctx.device.kernels, {m, n, depth, a, b, grad_of(grad, row, h), grad.stride[0]}, own);
           };
           add(g.grad_in[0], run.first + first, head, rows, d, seen, slopes, keys);
           add(g.grad_in[1], run.first, group, seen, d, rows, transposed(slopes), query);
