@@ -91,6 +91,11 @@ Tensor logits(Ctx& ctx, const Tensor& x, const Tensor& rows, const Weight& weigh
 // -log softmax(x)[target] of each row: x [n, vocab], targets [n] i32 within the vocabulary -> [n].
 Tensor cross_entropy(Ctx& ctx, const Tensor& x, const Tensor& targets);
 
+// Of each row, the Kullback-Leibler divergence of softmax(x / temperature) from softmax(teacher / temperature), in
+// nats: what a student loses who believes x where the teacher is right. Both [n, vocab] -> [n]. Hinton et al., arXiv
+// 1503.02531, who multiply it by the temperature squared.
+Tensor kl_divergence(Ctx& ctx, const Tensor& x, const Tensor& teacher, double temperature = 1);
+
 // Views: no data moves.
 Tensor reshape(Ctx& ctx, const Tensor& x, std::initializer_list<int64_t> shape);  // x dense
 Tensor slice(Ctx& ctx, const Tensor& x, int64_t first, int64_t count);            // of the last axis

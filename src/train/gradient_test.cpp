@@ -155,6 +155,10 @@ void add_rows_of_numbers(std::vector<OpCase>& out) {
       return {router(ctx, in.tensor(ctx, {257, 24}, -3, 3), nullptr, spec).weights};
     }));
   }
+  out.push_back(make_case("kl_divergence", {257}, [](Ctx& ctx, OpInputs& in) -> std::vector<Tensor> {
+    const Tensor x = in.tensor(ctx, {257, 70}, -6, 6);
+    return {kl_divergence(ctx, x, in.tensor(ctx, {257, 70}, -6, 6), 2.5)};
+  }));
   out.push_back(make_case("combine", {257}, [](Ctx& ctx, OpInputs& in) -> std::vector<Tensor> {
     const Tensor x = in.tensor(ctx, {257, 3, 45});
     return {combine(ctx, x, in.tensor(ctx, {257, 3}))};

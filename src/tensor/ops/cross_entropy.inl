@@ -1,15 +1,4 @@
-// Sum over a row of e^(x - most), most being its largest number.
-inline float exponentials(const float* x, int64_t n, float& most) {
-  most = x[0];
-  for (int64_t i = 1; i < n; ++i) most = x[i] > most ? x[i] : most;
-  F32 total = zero();
-  int64_t i = 0;
-  for (; i + 16 <= n; i += 16) total = add(total, exp(sub(load_f32(x + i), set_f32(most))));
-  alignas(64) float rest[16] = {};
-  if (i < n)
-    store_partial(rest, exp(sub(load_partial(x + i, static_cast<int>(n - i)), set_f32(most))), static_cast<int>(n - i));
-  return sum(add(total, load_f32(rest)));
-}
+#include "tensor/ops/exponentials.inl"
 
 void cross_entropy_kernel(Ctx& ctx, OpCall& c) {
   const int64_t n = c.in[0].last();
@@ -17,7 +6,7 @@ void cross_entropy_kernel(Ctx& ctx, OpCall& c) {
     for (int64_t r = begin; r < end; ++r) {
       const float* x = data<float>(c.in[0]) + r * n;
       float most;
-      const float total = exponentials(x, n, most);
+      const float total = exponentials(x, n, 1.0f, most);
       data<float>(c.out[0])[r] = std::log(total) + (most - x[data<int32_t>(c.in[1])[r]]);
     }
   });
@@ -33,7 +22,7 @@ void cross_entropy_backward(Ctx& ctx, const GradCall& g) {
       float* y = data<float>(g.grad_in[0]) + r * n;
       const float up = data<float>(g.grad_out[0])[r];
       float most;
-      const F32 factor = set_f32(up / exponentials(x, n, most));
+      const F32 factor = set_f32(up / exponentials(x, n, 1.0f, most));
       for (int64_t i = 0; i < n; i += 16) {
         const int left = static_cast<int>(n - i < 16 ? n - i : 16);
         store_partial(y + i, fma(exp(sub(load_partial(x + i, left), set_f32(most))), factor, load_partial(y + i, left)),
