@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::string_view kPrefix = "step-", kUnfinished = ".tmp", kManifest = "manifest.json", kState = "state.json";
 constexpr int64_t kVersion = 1;
-constexpr size_t kPiece = size_t{4} << 20;
+constexpr size_t kWritePiece = size_t{4} << 20;
 
 std::string sha256(std::span<const std::byte> bytes) {
   Digest digest;
@@ -25,8 +25,8 @@ Result<Json> write_part(Env& env, const std::string& folder, const CheckpointPar
   Digest digest;
   uint64_t bytes = 0;
   for (std::span<const std::byte> piece : part.pieces) {
-    for (size_t at = 0; at < piece.size(); at += kPiece) {
-      const auto some = piece.subspan(at, std::min(kPiece, piece.size() - at));
+    for (size_t at = 0; at < piece.size(); at += kWritePiece) {
+      const auto some = piece.subspan(at, std::min(kWritePiece, piece.size() - at));
       LANDFALL_TRY(file->append(some));
       digest.update(some);
     }
@@ -73,7 +73,7 @@ Status remove_folder(Env& env, const std::string& folder) {
   return env.remove(folder);
 }
 
-Status CheckpointFolder::save(int64_t step, const Json& state, std::span<const CheckpointPart> parts) {
+Status CheckpointFolder::save(int64_t step, const Json& state, std::span<const CheckpointPart> parts, int64_t pinned) {
   LANDFALL_TRY(env_.make_directories(folder_));
   const std::string text = state.dump(1), target = step_folder(step), partial = target + std::string(kUnfinished);
   uint64_t needed = text.size() + (size_t{1} << 20);
@@ -111,8 +111,9 @@ Status CheckpointFolder::save(int64_t step, const Json& state, std::span<const C
     return written;
   }
   LANDFALL_ASSIGN(const std::vector<int64_t> all, steps());
-  for (size_t i = 0; i + static_cast<size_t>(keep_) < all.size() && all[i] < step; ++i)
-    LANDFALL_TRY(remove_folder(env_, step_folder(all[i])));
+  for (size_t i = 0; i + static_cast<size_t>(keep_) < all.size() && all[i] < step; ++i) {
+    if (all[i] != pinned) LANDFALL_TRY(remove_folder(env_, step_folder(all[i])));
+  }
   return {};
 }
 

@@ -45,8 +45,10 @@ class CheckpointFolder {
   CheckpointFolder(Env& env, std::string folder, int keep) : env_(env), folder_(std::move(folder)), keep_(keep) {}
 
   // resource_exhausted when the disk has no room, before anything is written. After any error the folder holds what it
-  // held before.
-  Status save(int64_t step, const Json& state, std::span<const CheckpointPart> parts);
+  // held before. pinned: a step whose checkpoint stays, however old it is; -1: none.
+  Status save(int64_t step, const Json& state, std::span<const CheckpointPart> parts, int64_t pinned = -1);
+
+  Result<Checkpoint> read(int64_t step) const;
 
   // The newest whole one, none when there is none; an error when there are only damaged ones. `notes` gets a line for
   // each one that was passed over.
@@ -55,7 +57,6 @@ class CheckpointFolder {
  private:
   Result<std::vector<int64_t>> steps() const;  // ascending
   std::string step_folder(int64_t step) const;
-  Result<Checkpoint> read(int64_t step) const;
 
   Env& env_;
   std::string folder_;

@@ -105,6 +105,7 @@ Json Trainer::identity() const {
   out.set("clip", o.clip).set("spike", options_.spike);
   if (options_.preferences) out.set("beta", options_.beta);
   if (options_.balance > 0) out.set("balance", options_.balance);
+  if (options_.patience > 0) out.set("patience", options_.patience).set("validated every", options_.validate_every);
   return out.set("threads", pool_.threads()).set("kernels", landfall::name(options_.kernels));
 }
 
@@ -134,6 +135,7 @@ Status Trainer::save() {
   for (double loss : recent_) recent.push(loss);
   state.set("identity", identity()).set("step", done_).set("cursor", to_json(cursor_)).set("batches", batches_);
   state.set("left_out", std::move(left_out)).set("recent", std::move(recent));
+  if (best_step_ >= 0) state.set("best_step", best_step_).set("best_loss", best_loss_);
   CheckpointPart values{"values.bin", {}}, first{"first_moments.bin", {}}, second{"second_moments.bin", {}};
   const auto parameters = trainable_.parameters();
   for (size_t i = 0; i < parameters.size(); ++i) {
@@ -145,7 +147,7 @@ Status Trainer::save() {
   const std::span<Parameter> biases = trainable_.selection_biases();
   if (!biases.empty()) parts.push_back({"selection_biases.bin", {}});
   for (const Parameter& p : biases) parts.back().pieces.push_back(bytes_of(p.value));
-  LANDFALL_TRY(checkpoints_.save(done_, state, parts));
+  LANDFALL_TRY(checkpoints_.save(done_, state, parts, best_step_));
   saved_ = done_;
   return {};
 }
@@ -169,6 +171,8 @@ Status Trainer::restore(const Checkpoint& c) {
   batches_ = static_cast<uint64_t>(c.state["batches"].integer());
   recent_.clear();
   for (const Json& loss : c.state["recent"].array()) recent_.push_back(loss.number());
+  best_step_ = c.state["best_step"].integer(-1);
+  best_loss_ = c.state["best_loss"].number();
   for (const Json& batch : c.state["left_out"].array()) left_out_.insert(static_cast<uint64_t>(batch.integer()));
   return {};
 }
@@ -257,7 +261,7 @@ Status Trainer::go_back(const Attempt& bad, const TrainerHooks& hooks) {
 }
 
 Status Trainer::run(const TrainerHooks& hooks) {
-  while (done_ < options_.schedule.steps) {
+  while (done_ < options_.schedule.steps && !out_of_patience()) {
     if (hooks.stop && hooks.stop()) {
       if (saved_ != done_) LANDFALL_TRY(save());
       return Status(Code::cancelled, "stopped at step " + std::to_string(done_) + " of " +
@@ -272,12 +276,39 @@ Status Trainer::run(const TrainerHooks& hooks) {
     }
     hooks.on_step(attempt.report);
     const bool last = done_ == options_.schedule.steps;
+    bool best = false;
     if (validation_ && (last || done_ % options_.validate_every == 0)) {
       LANDFALL_ASSIGN(const double loss, validation_loss());
       hooks.on_validation(done_, loss);
+      best = is_best(loss);
     }
-    if (last || done_ % options_.save_every == 0) LANDFALL_TRY(save());
+    if (last || best || done_ % options_.save_every == 0) LANDFALL_TRY(save());
   }
+  return take_best(hooks);
+}
+
+bool Trainer::is_best(double loss) {
+  if (options_.patience == 0 || (best_step_ >= 0 && !(loss < best_loss_))) return false;
+  best_step_ = done_;
+  best_loss_ = loss;
+  return true;
+}
+
+bool Trainer::out_of_patience() const {
+  return options_.patience > 0 && best_step_ >= 0 &&
+         done_ / options_.validate_every - best_step_ / options_.validate_every >= options_.patience;
+}
+
+Status Trainer::take_best(const TrainerHooks& hooks) {
+  if (best_step_ < 0 || best_step_ == done_) return {};
+  const int64_t last = done_;
+  LANDFALL_ASSIGN(const Checkpoint best, checkpoints_.read(best_step_));
+  LANDFALL_TRY(restore(best));
+  char text[160];
+  std::snprintf(text, sizeof text,
+                "validation was best behind step %lld (%.4f): the weights are those, not the ones of step %lld",
+                static_cast<long long>(best_step_), best_loss_, static_cast<long long>(last));
+  hooks.on_note(text);
   return {};
 }
 

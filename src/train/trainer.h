@@ -3,7 +3,8 @@
 // ends with the same weights, bit for bit, as a run that was never stopped.
 //
 // A step whose loss or gradient is not finite, or whose loss is far above the recent ones, does not count: the run goes
-// back to the last checkpoint, leaves that step's batches out from then on, and says so.
+// back to the last checkpoint, leaves that step's batches out from then on, and says so. With patience, a run ends when
+// validation has got no better for some time, and its weights are those of the best validation.
 #pragma once
 
 #include <functional>
@@ -34,6 +35,7 @@ struct TrainerOptions {
   int keep = 3;
   int64_t save_every = 100;      // steps
   int64_t validate_every = 100;  // steps; with validation data only
+  int64_t patience = 0;          // validations in a row that bring no better loss before a run ends; 0: it does not
   // More of what must be the same for a run to be continued, such as the method: shown when it is not.
   Json identity;
 };
@@ -91,6 +93,11 @@ class Trainer {
   Status go_back(const Attempt& bad, const TrainerHooks& hooks);
   Json identity() const;
   Result<PackedBatch> next_batch();
+  // Whether this loss of validation is the best so far.
+  bool is_best(double loss);
+  bool out_of_patience() const;
+  // Goes back to the weights of the best validation.
+  Status take_best(const TrainerHooks& hooks);
 
   Env& env_;
   const Model& model_;
@@ -109,6 +116,8 @@ class Trainer {
   std::set<uint64_t> left_out_;
   std::vector<double> recent_;  // losses, the newest last
   int64_t saved_ = -1;          // step of the newest checkpoint
+  double best_loss_ = 0;        // of the best validation, with patience
+  int64_t best_step_ = -1;      // none yet
 };
 
 }  // namespace landfall

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 
@@ -57,7 +58,8 @@ class TrainerTest : public testing::Test {
     auto trainable = low_rank ? Trainable::lora(loaded_->model, {.rank = 4, .targets = {}}, pool)
                               : Trainable::full(loaded_->model, pool);
     EXPECT_TRUE(trainable.ok());
-    Trainer trainer(Env::real(), loaded_->model, *trainable, *packing_, &*packing_, pool, options_);
+    Trainer trainer(Env::real(), loaded_->model, *trainable, *packing_, validation_ ? &*validation_ : &*packing_, pool,
+                    options_);
     const auto begun = trainer.open(hooks_);
     if (!begun.ok()) {
       *ended = begun.status();
@@ -65,6 +67,7 @@ class TrainerTest : public testing::Test {
     }
     begun_ = *begun;
     const Status status = trainer.run(hooks_);
+    if (status.ok()) final_validation_ = trainer.validation_loss().value();
     if (ended) {
       *ended = status;
     } else {
@@ -80,13 +83,14 @@ class TrainerTest : public testing::Test {
   std::optional<LoadedModel> loaded_;
   std::optional<ExampleEncoder> encoder_;
   std::optional<TokenDataset> data_;
-  std::optional<Packing> packing_;
+  std::optional<Packing> packing_, validation_;
   TrainerOptions options_;
   TrainerHooks hooks_;
   std::function<void(const StepReport&)> on_step_;
   std::vector<double> losses_;
   std::vector<std::string> notes_;
   int64_t begun_ = -1;
+  double final_validation_ = 0;
 };
 
 class DeepseekTrainerTest : public TrainerTest {
@@ -223,6 +227,48 @@ TEST_F(TrainerTest, ARunThatDivergesEndsWithAnError) {
   share(&ended);
   EXPECT_EQ(ended.code(), Code::failed_precondition);
   EXPECT_NE(ended.message().find("learning-rate"), std::string::npos) << ended.message();
+}
+
+TEST_F(TrainerTest, WithPatienceARunEndsWithTheWeightsOfTheBestValidation) {
+  // Other words of the same letters: at first they get likelier too, and then no more.
+  std::string others;
+  for (int i = 0; i < 12; ++i) others += "{\"text\": \"a ship in the night at mile " + std::to_string(i) + "\"}\n";
+  const auto held_out = TokenDataset::open(Env::real(), write_example_file(temporary_path("v.jsonl"), others),
+                                           *encoder_, {.context = 64});
+  ASSERT_TRUE(held_out.ok()) << held_out.status().message();
+  auto packing = Packing::create(*held_out, {.sequences = 3});
+  ASSERT_TRUE(packing.ok());
+  validation_.emplace(std::move(*packing));
+  options_.schedule = {.peak = 5e-3, .warm_up = 2, .steps = 400};
+  options_.spike = 100;
+  options_.save_every = 8;
+  options_.validate_every = 4;
+  options_.patience = 3;
+  std::vector<double> seen;
+  hooks_.on_validation = [&](int64_t, double loss) { seen.push_back(loss); };
+  const auto unbroken = share();
+  ASSERT_LT(losses_.size(), 400u);
+  const auto best = std::min_element(seen.begin(), seen.end());
+  EXPECT_EQ(seen.end() - best, 4);
+  EXPECT_EQ(final_validation_, *best);
+  EXPECT_LT(*best, 0.9 * seen.front());
+  ASSERT_FALSE(notes_.empty());
+  EXPECT_NE(notes_.back().find("best behind step " + std::to_string(4 * (best - seen.begin() + 1)) + " "),
+            std::string::npos)
+      << notes_.back();
+  EXPECT_EQ(share(), unbroken);  // the same command again does nothing more
+  // A run that was stopped on the way, and once more while its patience ran out.
+  options_.folder = join_path(temporary_.path, "stopped");
+  const size_t steps = losses_.size();
+  losses_.clear();
+  for (size_t stop_at : {steps / 2, steps - 2}) {
+    hooks_.stop = [&] { return losses_.size() >= stop_at; };
+    Status ended;
+    share(&ended);
+    EXPECT_EQ(ended.code(), Code::cancelled);
+  }
+  hooks_.stop = nullptr;
+  EXPECT_EQ(share(), unbroken);
 }
 
 TEST_F(TrainerTest, PreferencesMakeTheChosenAnswersLikelier) {

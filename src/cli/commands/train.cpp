@@ -65,6 +65,10 @@ constexpr Flag kFlags[] = {
     {.name = "replay", .help = "general examples mixed in, against forgetting"},
     {.name = "replay-share", .kind = Flag::Kind::number, .help = "their share of all tokens", .otherwise = "0.1"},
     {.name = "validation", .help = "examples that are never learned; their loss is shown"},
+    {.name = "patience",
+     .kind = Flag::Kind::integer,
+     .help = "with --validation: ends when so many of its losses in a row are no better, and takes the best weights",
+     .otherwise = "0, which never ends early"},
     {.name = "drop-duplicates", .kind = Flag::Kind::toggle, .help = "leave rows out that are almost the same"},
     {.name = "recompute",
      .help = "activations computed again instead of kept: none, layer, or two-level (least memory)",
@@ -95,6 +99,9 @@ Result<TrainerOptions> trainer_options(const Arguments& a, bool lora) {
   LANDFALL_ASSIGN(const int64_t keep, integer(a, "keep", 3, 1, 1000));
   o.keep = static_cast<int>(keep);
   o.validate_every = o.save_every;
+  LANDFALL_ASSIGN(o.patience, integer(a, "patience", 0, 0, 1'000'000));
+  if (o.patience > 0 && a.text("validation").empty())
+    return Status(Code::invalid_argument, "--patience looks at the loss of --validation; give that too");
   LANDFALL_ASSIGN(o.balance, number(a, "balance", 0, 0, 1));
   o.folder = join_path(a.text("out", "trained"), "checkpoints");
   return o;
