@@ -111,13 +111,15 @@ function(landfall_table target folder header type)
   file(GLOB files CONFIGURE_DEPENDS ${folder}/*.cpp)
   list(FILTER files EXCLUDE REGEX "_test\\.cpp$")
   list(SORT files)
+  # Such files define the same names, each for itself.
+  set_source_files_properties(${files} TARGET_DIRECTORY ${target} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
   get_filename_component(name ${folder} NAME)
   set(declarations "")
   set(rows "")
   foreach(file IN LISTS files)
     get_filename_component(stem ${file} NAME_WE)
     string(APPEND declarations "extern const ${type} k_${stem};\n")
-    string(APPEND rows "    &k_${stem},\n")
+    string(APPEND rows "      &k_${stem},\n")
   endforeach()
   set(out ${CMAKE_BINARY_DIR}/generated/${name}_table.cpp)
   file(CONFIGURE OUTPUT ${out} CONTENT [[// Generated from the files of a folder; see cmake/Rooms.cmake.
@@ -128,10 +130,11 @@ function(landfall_table target folder header type)
 namespace landfall {
 
 @declarations@
-static const @type@* const kRows[] = {
-@rows@};
-
-std::span<const @type@* const> @name@_table() { return kRows; }
+std::span<const @type@* const> @name@_table() {
+  static const @type@* const kRows[] = {
+@rows@  };
+  return kRows;
+}
 
 }  // namespace landfall
 ]] @ONLY)

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/text.h"
+
 namespace landfall {
 namespace {
 
@@ -18,8 +20,6 @@ std::string kind_of(const Json& value) {
   return value.is_array() ? "a list" : "an object";
 }
 
-bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r\n") == std::string_view::npos; }
-
 Result<std::string> text_of(const Json& value, const std::string& what) {
   if (!value.is_string()) return bad(what + " is " + kind_of(value) + ", not text");
   if (is_blank(value.string())) return bad(what + " is empty");
@@ -35,12 +35,7 @@ Result<std::string> optional_text(const Json& value, const std::string& what) {
 
 // Published rows write thinking into the content; templates want it apart.
 void separate_thinking(ChatMessage& message) {
-  constexpr std::string_view kOpen = "<think>", kClose = "</think>", kSpace = " \t\r\n";
-  const auto trimmed = [&](std::string_view text) {
-    const size_t first = text.find_first_not_of(kSpace);
-    return first == std::string_view::npos ? std::string_view()
-                                           : text.substr(first, text.find_last_not_of(kSpace) + 1 - first);
-  };
+  constexpr std::string_view kOpen = "<think>", kClose = "</think>";
   const std::string_view content = trimmed(message.content);
   if (message.role != "assistant" || !message.reasoning.empty() || !content.starts_with(kOpen)) return;
   const size_t close = content.find(kClose);

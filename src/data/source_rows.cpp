@@ -1,12 +1,11 @@
 #include "data/source_rows.h"
 
+#include "base/text.h"
+
 namespace landfall {
 namespace {
 
-constexpr std::string_view kSpace = " \t\r\n";
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
-
-bool is_blank(std::string_view text) { return text.find_first_not_of(kSpace) == std::string_view::npos; }
 
 std::string_view without_mark(std::string_view bytes) {
   return bytes.starts_with(kByteOrderMark) ? bytes.substr(kByteOrderMark.size()) : bytes;
@@ -20,7 +19,7 @@ std::string too_long(size_t bytes) {
 
 SourceRows::Form SourceRows::json_form(std::string_view bytes) {
   bytes = without_mark(bytes);
-  const size_t first = bytes.find_first_not_of(kSpace);
+  const size_t first = bytes.find_first_not_of(kWhiteSpace);
   return first != std::string_view::npos && bytes[first] == '[' ? Form::array : Form::lines;
 }
 
@@ -88,7 +87,7 @@ bool SourceRows::next_document(SourceRow& row) {
 }
 
 void SourceRows::skip_space() {
-  while (at_ < bytes_.size() && kSpace.find(bytes_[at_]) != std::string_view::npos) line_ += bytes_[at_++] == '\n';
+  while (at_ < bytes_.size() && kWhiteSpace.find(bytes_[at_]) != std::string_view::npos) line_ += bytes_[at_++] == '\n';
 }
 
 Result<bool> SourceRows::next_element(SourceRow& row) {
@@ -130,7 +129,7 @@ Result<bool> SourceRows::next_element(SourceRow& row) {
   }
   row.bytes = bytes_.substr(begin, at_ - begin);
   if (bytes_[at_] == ',') ++at_;
-  while (!row.bytes.empty() && kSpace.find(row.bytes.back()) != std::string_view::npos) row.bytes.remove_suffix(1);
+  while (!row.bytes.empty() && kWhiteSpace.find(row.bytes.back()) != std::string_view::npos) row.bytes.remove_suffix(1);
   if (row.bytes.size() > kMaxRowBytes) row.fault = too_long(row.bytes.size());
   return true;
 }

@@ -2,14 +2,12 @@
 
 #include <algorithm>
 
+#include "base/text.h"
+
 namespace landfall {
 namespace {
 
-std::string_view trimmed(std::string_view text) {
-  const size_t begin = text.find_first_not_of(" \t\r\"'");
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(" \t\r\"'") - begin + 1);
-}
+constexpr std::string_view kAroundValues = " \t\r\"'";
 
 }  // namespace
 
@@ -36,8 +34,8 @@ std::string licence_in_front_matter(std::string_view readme) {
     const size_t end = readme.find('\n', at + 1);
     const std::string_view line = readme.substr(at + 1, (end == std::string_view::npos ? readme.size() : end) - at - 1);
     if (line.rfind("---", 0) == 0) break;
-    if (line.rfind("license:", 0) == 0) licence = trimmed(line.substr(8));
-    if (line.rfind("license_name:", 0) == 0) name = trimmed(line.substr(13));
+    if (line.rfind("license:", 0) == 0) licence = trimmed(line.substr(8), kAroundValues);
+    if (line.rfind("license_name:", 0) == 0) name = trimmed(line.substr(13), kAroundValues);
     at = end;
   }
   return (licence == "other" || licence.empty()) && !name.empty() ? name : licence;

@@ -4,6 +4,8 @@
 #include <charconv>
 #include <unordered_map>
 
+#include "base/text.h"
+
 namespace landfall {
 namespace {
 
@@ -67,12 +69,6 @@ std::string lemma_of(std::string_view word) {
   std::string out(word);
   std::replace(out.begin(), out.end(), '_', ' ');
   return out;
-}
-
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\r')) text.remove_suffix(1);
-  return text;
 }
 
 // Semicolons outside quotation marks separate the parts; one that begins with a mark is an example.

@@ -82,8 +82,7 @@ TEST_P(AdapterTest, ComesBackAsItWas) {
   }
 }
 
-std::string test_name(const testing::TestParamInfo<std::string>& info) { return info.param; }
-INSTANTIATE_TEST_SUITE_P(Goldens, AdapterTest, testing::ValuesIn(golden_variants()), test_name);
+INSTANTIATE_TEST_SUITE_P(Goldens, AdapterTest, testing::ValuesIn(golden_variants()), variant_name);
 
 TEST(Adapter, IsLaidOutAsPeftLaysItOut) {
   const LoadedModel base = golden_model("qwen2");

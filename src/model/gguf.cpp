@@ -3,6 +3,7 @@
 #include <bit>
 #include <cstring>
 
+#include "model/gguf_format.h"
 #include "model/source.h"
 #include "model/split_files.h"
 
@@ -11,7 +12,7 @@ namespace {
 
 constexpr uint64_t kMaxDimension = uint64_t{1} << 40;
 
-enum ValueType : uint32_t { kU8, kI8, kU16, kI16, kU32, kI32, kF32, kBool, kString, kArray, kU64, kI64, kF64 };
+using namespace gguf;
 
 // Reads little-endian values and never past the end; the first failure sticks.
 class Cursor {

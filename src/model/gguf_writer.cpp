@@ -1,9 +1,11 @@
 #include "model/gguf_writer.h"
 
+#include "model/gguf_format.h"
+
 namespace landfall {
 namespace {
 
-enum ValueType : uint32_t { kU32 = 4, kI32 = 5, kF32 = 6, kBool = 7, kString = 8, kArray = 9, kI64 = 11 };
+using namespace gguf;
 
 class Bytes {
  public:

@@ -45,8 +45,7 @@ TEST_P(GoldenTest, EveryFeatureShows) {
   }
 }
 
-std::string test_name(const testing::TestParamInfo<std::string>& info) { return info.param; }
-INSTANTIATE_TEST_SUITE_P(Variants, GoldenTest, testing::ValuesIn(golden_variants()), test_name);
+INSTANTIATE_TEST_SUITE_P(Variants, GoldenTest, testing::ValuesIn(golden_variants()), variant_name);
 
 TEST(MultiToken, LiesBesideItsModelAndTakesNothingFromIt) {
   const LoadedModel loaded = load_for_test(write_golden_model(read_golden("deepseek_v3"), Json()));

@@ -14,42 +14,42 @@ namespace {
 // Small vocabularies of small models: 4096 tokens keep embedding and output matrix below a third of all weights. Two of
 // eight experts and a shared one give three times the feed-forward numbers that a token pays for. Heads of 32 + 16
 // columns and a latent row of 64 + 16 are V3's proportions of width, made multiples of the kernels' 16 lanes.
-constexpr ModelShape kShapes[] = {{.name = "tide-5m",
-                                   .architecture = "deepseek2",
-                                   .width = 192,
-                                   .layers = 6,
-                                   .heads = 4,
-                                   .kv_heads = 4,
-                                   .ffn = 512,
-                                   .context = 512,
-                                   .kv_lora = 64,
-                                   .nope = 32,
-                                   .rope = 16,
-                                   .value = 32,
-                                   .experts = 8,
-                                   .experts_used = 2,
-                                   .shared_experts = 1,
-                                   .expert_ffn = 112,
-                                   .dense_layers = 1,
-                                   .sigmoid_gate = true},
-                                  {.name = "tide-15m",
-                                   .architecture = "deepseek2",
-                                   .width = 320,
-                                   .layers = 8,
-                                   .heads = 5,
-                                   .kv_heads = 5,
-                                   .ffn = 864,
-                                   .context = 512,
-                                   .kv_lora = 96,
-                                   .nope = 48,
-                                   .rope = 16,
-                                   .value = 64,
-                                   .experts = 8,
-                                   .experts_used = 2,
-                                   .shared_experts = 1,
-                                   .expert_ffn = 160,
-                                   .dense_layers = 1,
-                                   .sigmoid_gate = true}};
+constexpr ModelShape kNewShapes[] = {{.name = "tide-5m",
+                                      .architecture = "deepseek2",
+                                      .width = 192,
+                                      .layers = 6,
+                                      .heads = 4,
+                                      .kv_heads = 4,
+                                      .ffn = 512,
+                                      .context = 512,
+                                      .kv_lora = 64,
+                                      .nope = 32,
+                                      .rope = 16,
+                                      .value = 32,
+                                      .experts = 8,
+                                      .experts_used = 2,
+                                      .shared_experts = 1,
+                                      .expert_ffn = 112,
+                                      .dense_layers = 1,
+                                      .sigmoid_gate = true},
+                                     {.name = "tide-15m",
+                                      .architecture = "deepseek2",
+                                      .width = 320,
+                                      .layers = 8,
+                                      .heads = 5,
+                                      .kv_heads = 5,
+                                      .ffn = 864,
+                                      .context = 512,
+                                      .kv_lora = 96,
+                                      .nope = 48,
+                                      .rope = 16,
+                                      .value = 64,
+                                      .experts = 8,
+                                      .experts_used = 2,
+                                      .shared_experts = 1,
+                                      .expert_ffn = 160,
+                                      .dense_layers = 1,
+                                      .sigmoid_gate = true}};
 
 // Initial weights are normal. A matrix keeps the size of what it reads (deviation 1 / sqrt(columns)); what is added to
 // the residual stream is smaller by the number of additions, so that their sum stays as large as one (Radford et al.,
@@ -67,7 +67,7 @@ double deviation(std::string_view name, int64_t columns, int64_t layers) {
 
 Result<ModelShape> new_model_shape(std::string_view name, const TokenizerSpec& tokenizer) {
   std::string known;
-  for (const ModelShape& shape : kShapes) {
+  for (const ModelShape& shape : kNewShapes) {
     known += (known.empty() ? "" : ", ") + std::string(shape.name);
     if (shape.name != name) continue;
     ModelShape out = shape;

@@ -29,7 +29,7 @@ std::vector<std::string> strings_of(const Json& json) {
   return out;
 }
 
-Json tokenizer_json(const TokenizerSpec& t) {
+Json packed_tokenizer(const TokenizerSpec& t) {
   Json out;
   out.set("pre", t.pre).set("tokens", strings(t.tokens)).set("merges", strings(t.merges));
   out.set("types", Json(Json::Array(t.types.begin(), t.types.end())));
@@ -144,7 +144,7 @@ Status write_packed(const ModelSource& source, const Model& model,
   index.set("kind", source.kind == ModelSource::Kind::gguf ? "gguf" : "hugging_face");
   index.set("architecture", source.architecture).set("config", source.config).set("notes", strings(source.notes));
   index.set("tokenizer_problem", source.tokenizer_problem);
-  if (source.tokenizer) index.set("tokenizer", tokenizer_json(*source.tokenizer));
+  if (source.tokenizer) index.set("tokenizer", packed_tokenizer(*source.tokenizer));
   Json::Array tensors;
   for (const FileTensor& tensor : source.tensors()) {
     tensors.push_back(Json()

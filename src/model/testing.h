@@ -2,6 +2,8 @@
 // there for the rule).
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <string>
 #include <vector>
 
@@ -25,9 +27,12 @@ struct Golden {
   double tolerance = 0;
 };
 
-inline const std::string kGoldenModels = "tests/golden/models";
+inline const std::string kGoldenModels = "tests/golden/models", kGoldenTokenizers = "tests/golden/tokenizer/";
 
 std::vector<std::string> golden_variants();
+
+// Names the cases of a test that has a variant as its parameter.
+inline std::string variant_name(const testing::TestParamInfo<std::string>& variant) { return variant.param; }
 
 Json read_json_file(const std::string& path);
 

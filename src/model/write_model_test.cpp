@@ -113,8 +113,7 @@ TEST_P(WriteModel, OtherNumbersArriveWhereTheyBelongAndAreRounded) {
   }
 }
 
-std::string test_name(const testing::TestParamInfo<std::string>& info) { return info.param; }
-INSTANTIATE_TEST_SUITE_P(Goldens, WriteModel, testing::ValuesIn(golden_variants()), test_name);
+INSTANTIATE_TEST_SUITE_P(Goldens, WriteModel, testing::ValuesIn(golden_variants()), variant_name);
 
 // GGUF files of two families, in every layout that is written.
 std::map<std::string, std::string> gguf_files(const Golden& deepseek, const Golden& llama) {

@@ -282,8 +282,7 @@ TEST_P(EngineTest, QuantisedActivationsAndCacheStayClose) {
   std::printf("%-24s bf16 cache: largest difference %.2e of the largest logit\n", GetParam().c_str(), difference);
 }
 
-INSTANTIATE_TEST_SUITE_P(Variants, EngineTest, testing::ValuesIn(golden_variants()),
-                         [](const testing::TestParamInfo<std::string>& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Variants, EngineTest, testing::ValuesIn(golden_variants()), variant_name);
 
 TEST(EngineErrors, AStepThatCannotBeDoneMovesNothing) {
   const Golden golden = read_golden("deepseek_v3");

@@ -8,10 +8,10 @@
 #include <map>
 #include <random>
 
+#include "runtime/testing.h"
+
 namespace landfall {
 namespace {
-
-using Tokens = std::vector<int32_t>;
 
 class PrefixTreeTest : public testing::Test {
  protected:
@@ -79,11 +79,6 @@ Tokens counting(int32_t from, int64_t count) {
   Tokens out(static_cast<size_t>(count));
   for (size_t i = 0; i < out.size(); ++i) out[i] = from + static_cast<int32_t>(i);
   return out;
-}
-
-Tokens joined(Tokens a, const Tokens& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
 }
 
 TEST_F(PrefixTreeTest, AnEmptyTreeGivesNothing) {

@@ -10,11 +10,10 @@
 #include "base/testing.h"
 #include "model/testing.h"
 #include "runtime/drafting.h"
+#include "runtime/testing.h"
 
 namespace landfall {
 namespace {
-
-using Tokens = std::vector<int32_t>;
 
 class ClockEnv : public EnvOverReal {
  public:
@@ -125,11 +124,6 @@ class SchedulerTest : public testing::TestWithParam<const char*> {
   std::unique_ptr<Scheduler> scheduler;
   int64_t steps = 0;
 };
-
-Tokens joined(Tokens a, const Tokens& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
-}
 
 TEST_P(SchedulerTest, ALongPromptIsReadInPiecesWhileAnswersRun) {
   open(32);

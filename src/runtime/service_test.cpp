@@ -13,7 +13,7 @@
 namespace landfall {
 namespace {
 
-struct Answer {
+struct Reply {
   std::string reasoning, content;
   Status status;
   FinishReason reason = FinishReason::stop;
@@ -45,7 +45,7 @@ class Pending {
     if (flag.ok()) cancel_ = *flag;
   }
   void cancel() { cancel_->store(true); }
-  Answer wait() {
+  Reply wait() {
     std::unique_lock lock(state_->mutex);
     EXPECT_TRUE(state_->wake.wait_for(lock, std::chrono::seconds(60), [&] { return state_->done > 0; }));
     EXPECT_EQ(state_->done, 1) << "on_done comes exactly once";
@@ -56,7 +56,7 @@ class Pending {
   struct State {
     std::mutex mutex;
     std::condition_variable wake;
-    Answer answer;
+    Reply answer;
     int done = 0;
   };
   std::shared_ptr<State> state_ = std::make_shared<State>();
@@ -88,7 +88,7 @@ TEST_P(ServiceTest, ManyAtOnceAnswerAsEachAlone) {
   options.engine.cache_positions = 1024;
   options.reuse_prefix = false;
   const auto service = make_service(GetParam(), options);
-  std::vector<Answer> alone;
+  std::vector<Reply> alone;
   std::vector<std::string> questions;
   for (int i = 0; i < 9; ++i)
     questions.push_back(std::string(static_cast<size_t>(5 + 17 * i), static_cast<char>('a' + i)));
@@ -98,7 +98,7 @@ TEST_P(ServiceTest, ManyAtOnceAnswerAsEachAlone) {
   for (int i = 0; i < 9; ++i)
     together.emplace_back(*service, chat(questions[static_cast<size_t>(i)], 40, static_cast<uint64_t>(i)));
   for (size_t i = 0; i < 9; ++i) {
-    const Answer answer = together[i].wait();
+    const Reply answer = together[i].wait();
     EXPECT_TRUE(answer.status.ok()) << answer.status.message();
     EXPECT_EQ(answer.content, alone[i].content) << i;
     EXPECT_EQ(answer.usage.answer_tokens, alone[i].usage.answer_tokens);
@@ -112,7 +112,7 @@ TEST_P(ServiceTest, TheNextTurnReusesTheCacheAndAnswersTheSame) {
   const auto without = make_service(GetParam(), off);
   GenerateRequest r = chat("hello there", 20);
   for (int turn = 0; turn < 3; ++turn) {
-    const Answer a = Pending(*with, r).wait(), b = Pending(*without, r).wait();
+    const Reply a = Pending(*with, r).wait(), b = Pending(*without, r).wait();
     // A long prompt of a latent model is read in the expanded form, over rows that were made in the absorbed one:
     // equal within an error, which a model of noise may turn into other words.
     const bool expanded = std::string_view(GetParam()) == "deepseek_v3" && b.usage.prompt_tokens >= 128;
@@ -134,10 +134,10 @@ TEST_P(ServiceTest, DraftsChangeNoAnswer) {
                                            chat(std::string(200, 'x'), 10000, 3), chat("greedy", 90)};
   requests[3].sampler.temperature = 0;
   const auto plain = make_service(GetParam());
-  std::vector<Answer> answers;
+  std::vector<Reply> answers;
   for (const GenerateRequest& r : requests) answers.push_back(Pending(*plain, r).wait());
   // One of them again, up to a stop string; which one is long depends on the kernels.
-  const auto longest = std::max_element(answers.begin(), answers.end(), [](const Answer& a, const Answer& b) {
+  const auto longest = std::max_element(answers.begin(), answers.end(), [](const Reply& a, const Reply& b) {
     return a.content.size() < b.content.size();
   });
   ASSERT_GT(longest->content.size(), 30u);
@@ -155,7 +155,7 @@ TEST_P(ServiceTest, DraftsChangeNoAnswer) {
     std::vector<Pending> together;
     for (const GenerateRequest& r : requests) together.emplace_back(*service, r);
     for (size_t i = 0; i < requests.size(); ++i) {
-      const Answer answer = together[i].wait();
+      const Reply answer = together[i].wait();
       EXPECT_TRUE(answer.status.ok()) << answer.status.message();
       EXPECT_EQ(answer.content, answers[i].content) << draft << " " << i;
       EXPECT_EQ(answer.reason, answers[i].reason);
@@ -172,10 +172,10 @@ TEST(Service, PromptsAndAnswersThatDoNotFitAreSaidWithNumbers) {
   const auto too_long = service->submit(chat(std::string(300, 'x'), 10), {});
   EXPECT_EQ(too_long.status().code(), Code::resource_exhausted);
   EXPECT_NE(too_long.status().message().find("256"), std::string::npos);
-  const Answer full = Pending(*service, chat(std::string(200, 'x'), 10000)).wait();
+  const Reply full = Pending(*service, chat(std::string(200, 'x'), 10000)).wait();
   EXPECT_EQ(full.reason, FinishReason::length);
   EXPECT_EQ(full.usage.prompt_tokens + full.usage.answer_tokens, 256);
-  const Answer cut = Pending(*service, chat("x", 7)).wait();
+  const Reply cut = Pending(*service, chat("x", 7)).wait();
   EXPECT_EQ(cut.reason, FinishReason::length);
   EXPECT_EQ(cut.usage.answer_tokens, 7);
   EXPECT_EQ(service->submit(chat("x", 0), {}).status().code(), Code::invalid_argument);
@@ -183,12 +183,12 @@ TEST(Service, PromptsAndAnswersThatDoNotFitAreSaidWithNumbers) {
 
 TEST(Service, StopStringsEndTheAnswerBeforeThem) {
   const auto service = make_service("llama_llama3");
-  const Answer whole = Pending(*service, chat("tell me", 60)).wait();
+  const Reply whole = Pending(*service, chat("tell me", 60)).wait();
   ASSERT_GT(whole.content.size(), 20u);
   GenerateRequest r = chat("tell me", 60);
   const std::string stop = whole.content.substr(10, 3);
   r.stop = {stop, ""};
-  const Answer stopped = Pending(*service, r).wait();
+  const Reply stopped = Pending(*service, r).wait();
   EXPECT_EQ(stopped.reason, FinishReason::stop);
   EXPECT_EQ(stopped.content, whole.content.substr(0, whole.content.find(stop)));
 }
@@ -297,7 +297,7 @@ TEST(Service, LeavingCancelsWhatRuns) {
 
 TEST(Service, UserTextNeverBecomesASpecialToken) {
   const auto service = make_service("llama_llama3");
-  const Answer plain = Pending(*service, chat("<|end|>", 1)).wait();
+  const Reply plain = Pending(*service, chat("<|end|>", 1)).wait();
   // Seven bytes, not one token: "<|start|>" "user:" 7 "<|end|>" "<|start|>" "assistant:"
   EXPECT_EQ(plain.usage.prompt_tokens, 1 + 5 + 7 + 1 + 1 + 10);
 }

@@ -7,11 +7,10 @@
 #include "runtime/model_drafter.h"
 #include "runtime/mtp_drafter.h"
 #include "runtime/ngram_drafter.h"
+#include "runtime/testing.h"
 
 namespace landfall {
 namespace {
-
-using Tokens = std::vector<int32_t>;
 
 EngineOptions engine_options() {
   EngineOptions options;

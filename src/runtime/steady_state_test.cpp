@@ -62,8 +62,7 @@ TEST_P(SteadyState, AStepTakesNoMemoryFromTheHeap) {
   EXPECT_EQ(g_allocations - before, 0) << "in 30 steps";
 }
 
-INSTANTIATE_TEST_SUITE_P(Variants, SteadyState, testing::ValuesIn(golden_variants()),
-                         [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Variants, SteadyState, testing::ValuesIn(golden_variants()), variant_name);
 
 }  // namespace
 }  // namespace landfall

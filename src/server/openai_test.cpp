@@ -7,7 +7,7 @@ namespace {
 
 constexpr std::string_view kHello = R"("messages":[{"role":"user","content":"Hello"}])";
 
-OpenAiCall chat(const std::string& fields) {
+OpenAiCall chat_call(const std::string& fields) {
   ParsedCall parsed = parse_chat_completion("{" + std::string(kHello) + (fields.empty() ? "" : ",") + fields + "}");
   if (const auto* error = std::get_if<ApiError>(&parsed)) {
     ADD_FAILURE() << fields << ": " << error->message;
@@ -26,7 +26,7 @@ ApiError field_error(const std::string& fields) { return chat_error("{" + std::s
 ApiError completion_error(const std::string& body) { return error_of(parse_completion(body), body); }
 
 TEST(OpenAiRequest, AbsentFieldsHaveTheDefaultsOfTheApi) {
-  const OpenAiCall call = chat("");
+  const OpenAiCall call = chat_call("");
   EXPECT_TRUE(call.chat);
   EXPECT_FALSE(call.stream);
   EXPECT_FALSE(call.include_usage);
@@ -50,7 +50,7 @@ TEST(OpenAiRequest, AbsentFieldsHaveTheDefaultsOfTheApi) {
 }
 
 TEST(OpenAiRequest, NullCountsAsAbsent) {
-  const OpenAiCall call = chat(
+  const OpenAiCall call = chat_call(
       R"("temperature":null,"stop":null,"tools":null,"n":null,"stream":null,"stream_options":null,"seed":null,"logprobs":null,)"
       R"("max_tokens":null,"response_format":null,"model":null,"chat_template_kwargs":null)");
   EXPECT_EQ(call.generate.sampler.temperature, 1.0f);
@@ -58,7 +58,7 @@ TEST(OpenAiRequest, NullCountsAsAbsent) {
 }
 
 TEST(OpenAiRequest, EveryFieldArrives) {
-  const OpenAiCall call = chat(
+  const OpenAiCall call = chat_call(
       R"("model":"m","temperature":0.5,"top_p":0.25,"top_k":40,"min_p":0.125,"max_completion_tokens":7,"stop":["a","b"],)"
       R"("seed":-3,"frequency_penalty":-1.5,"presence_penalty":1.5,"repetition_penalty":1.25,"priority":-3,"stream":true,)"
       R"("stream_options":{"include_usage":true},"chat_template_kwargs":{"enable_thinking":true})");
@@ -81,25 +81,25 @@ TEST(OpenAiRequest, EveryFieldArrives) {
 }
 
 TEST(OpenAiRequest, EdgesOfRangesAreAccepted) {
-  EXPECT_EQ(chat(R"("temperature":0)").generate.sampler.temperature, 0.0f);
-  EXPECT_EQ(chat(R"("temperature":2)").generate.sampler.temperature, 2.0f);
-  EXPECT_GT(chat(R"("top_p":0)").generate.sampler.top_p, 0.0f);
-  EXPECT_TRUE(check_sampler(chat(R"("top_p":0)").generate.sampler).ok());
-  EXPECT_TRUE(check_sampler(chat(R"("repetition_penalty":0.01)").generate.sampler).ok());
-  EXPECT_EQ(chat(R"("top_k":-1)").generate.sampler.top_k, 0);
-  EXPECT_EQ(chat(R"("max_tokens":5.0)").generate.max_tokens, 5);
-  EXPECT_EQ(chat(R"("max_tokens":9223372036854775807)").generate.max_tokens, INT64_MAX);
-  EXPECT_EQ(chat(R"("seed":9223372036854775807)").seed, static_cast<uint64_t>(INT64_MAX));
-  EXPECT_EQ(chat(R"("max_tokens":5,"max_completion_tokens":5)").generate.max_tokens, 5);
+  EXPECT_EQ(chat_call(R"("temperature":0)").generate.sampler.temperature, 0.0f);
+  EXPECT_EQ(chat_call(R"("temperature":2)").generate.sampler.temperature, 2.0f);
+  EXPECT_GT(chat_call(R"("top_p":0)").generate.sampler.top_p, 0.0f);
+  EXPECT_TRUE(check_sampler(chat_call(R"("top_p":0)").generate.sampler).ok());
+  EXPECT_TRUE(check_sampler(chat_call(R"("repetition_penalty":0.01)").generate.sampler).ok());
+  EXPECT_EQ(chat_call(R"("top_k":-1)").generate.sampler.top_k, 0);
+  EXPECT_EQ(chat_call(R"("max_tokens":5.0)").generate.max_tokens, 5);
+  EXPECT_EQ(chat_call(R"("max_tokens":9223372036854775807)").generate.max_tokens, INT64_MAX);
+  EXPECT_EQ(chat_call(R"("seed":9223372036854775807)").seed, static_cast<uint64_t>(INT64_MAX));
+  EXPECT_EQ(chat_call(R"("max_tokens":5,"max_completion_tokens":5)").generate.max_tokens, 5);
 }
 
 TEST(OpenAiRequest, StopIsAStringOrUpToSixteen) {
-  EXPECT_EQ(chat(R"("stop":"end")").generate.stop, std::vector<std::string>{"end"});
-  EXPECT_TRUE(chat(R"("stop":"")").generate.stop.empty());
-  EXPECT_TRUE(chat(R"("stop":[])").generate.stop.empty());
+  EXPECT_EQ(chat_call(R"("stop":"end")").generate.stop, std::vector<std::string>{"end"});
+  EXPECT_TRUE(chat_call(R"("stop":"")").generate.stop.empty());
+  EXPECT_TRUE(chat_call(R"("stop":[])").generate.stop.empty());
   std::string sixteen;
   for (int i = 0; i < 16; ++i) sixteen += (i ? ",\"" : "\"") + std::to_string(i) + "\"";
-  EXPECT_EQ(chat("\"stop\":[" + sixteen + "]").generate.stop.size(), 16u);
+  EXPECT_EQ(chat_call("\"stop\":[" + sixteen + "]").generate.stop.size(), 16u);
   EXPECT_EQ(field_error("\"stop\":[" + sixteen + ",\"x\"]").param, "stop");
   EXPECT_EQ(field_error("\"stop\":[\"" + std::string(1025, 'x') + "\"]").param, "stop");
 }
@@ -120,11 +120,11 @@ TEST(OpenAiRequest, RolesAndPartsBecomeMessages) {
 }
 
 TEST(OpenAiRequest, ThinkingHasOneMeaningUnderAllItsNames) {
-  EXPECT_EQ(chat(R"("chat_template_kwargs":{"thinking":false})").generate.thinking, false);
-  EXPECT_EQ(chat(R"("thinking":{"type":"enabled"})").generate.thinking, true);
-  EXPECT_EQ(chat(R"("thinking":{"type":"disabled"})").generate.thinking, false);
-  EXPECT_EQ(chat(R"("reasoning_effort":"none")").generate.thinking, false);
-  EXPECT_EQ(chat(R"("reasoning_effort":"none","thinking":{"type":"disabled"})").generate.thinking, false);
+  EXPECT_EQ(chat_call(R"("chat_template_kwargs":{"thinking":false})").generate.thinking, false);
+  EXPECT_EQ(chat_call(R"("thinking":{"type":"enabled"})").generate.thinking, true);
+  EXPECT_EQ(chat_call(R"("thinking":{"type":"disabled"})").generate.thinking, false);
+  EXPECT_EQ(chat_call(R"("reasoning_effort":"none")").generate.thinking, false);
+  EXPECT_EQ(chat_call(R"("reasoning_effort":"none","thinking":{"type":"disabled"})").generate.thinking, false);
   EXPECT_EQ(field_error(R"("reasoning_effort":"high")").param, "reasoning_effort");
   EXPECT_EQ(field_error(R"("thinking":{"type":"auto"})").param, "thinking.type");
   EXPECT_EQ(field_error(R"("thinking":{"type":"enabled"},"reasoning_effort":"none")").param, "thinking.type");
@@ -136,7 +136,7 @@ TEST(OpenAiRequest, ThinkingHasOneMeaningUnderAllItsNames) {
 }
 
 TEST(OpenAiRequest, HarmlessFieldsAreIgnored) {
-  chat(
+  chat_call(
       R"("user":"me","metadata":{"a":"b"},"store":true,"service_tier":"auto","logit_bias":{},"n":1,"tools":[],"tool_choice":"none",)"
       R"("parallel_tool_calls":true,"response_format":{"type":"text"},"logprobs":false,"top_logprobs":0,"modalities":["text"],)"
       R"("best_of":1,"echo":false,"suffix":"","typical_p":1.0,"mirostat":0,"something_new":{"x":[1,2]})");
@@ -278,7 +278,7 @@ TEST(OpenAiRequest, WhatIsNotAJsonObjectSaysWhere) {
 }
 
 TEST(OpenAiRequest, TheLastOfTwoEqualNamesCounts) {
-  EXPECT_EQ(chat(R"("temperature":5,"temperature":0.5)").generate.sampler.temperature, 0.5f);
+  EXPECT_EQ(chat_call(R"("temperature":5,"temperature":0.5)").generate.sampler.temperature, 0.5f);
   EXPECT_EQ(field_error(R"("tools":[],"tools":[{}])").param, "tools");
 }
 
@@ -286,7 +286,7 @@ TEST(OpenAiRequest, ManyMembersOfOneNameTakeNoLongTime) {
   std::string members = "\"thinking\":true";
   for (int i = 0; i < 49000; ++i) members += ",\"thinking\":true";
   for (int i = 0; i < 49000; ++i) members += ",\"enable_thinking\":true";
-  EXPECT_EQ(chat("\"chat_template_kwargs\":{" + members + "}").generate.thinking, true);
+  EXPECT_EQ(chat_call("\"chat_template_kwargs\":{" + members + "}").generate.thinking, true);
 }
 
 TEST(OpenAiRequest, PlainCompletionsTakeOneText) {

@@ -63,6 +63,14 @@ class TestCache : public KvView {
   std::map<std::pair<int, int32_t>, Pages> slots_;
 };
 
+// Fixed numbers in [-1, 1), evenly spread.
+template <class T>
+std::vector<T> fixed_numbers(int64_t n, uint32_t state) {
+  std::vector<T> out(static_cast<size_t>(n));
+  for (T& v : out) v = static_cast<float>((state = state * 1664525u + 1013904223u) >> 8) * 0x1p-23f - 1.0f;
+  return out;
+}
+
 // RMS of a - b over RMS of b; the RMS of a - b itself where b is all zeros. NaN when either has one.
 inline double relative_error(const std::vector<double>& a, const std::vector<double>& b) {
   double error = 0, value = 0;

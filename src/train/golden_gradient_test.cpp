@@ -15,7 +15,7 @@ namespace landfall {
 namespace {
 
 constexpr size_t kElements = 32, kRow = 2 + kElements;
-constexpr double kTolerance = 2e-5;  // of a tensor's gradient norm; the two references agree to half of it
+constexpr double kGoldenTolerance = 2e-5;  // of a tensor's gradient norm; the two references agree to half of it
 
 // Element words of the goldens' rule.
 class Words {
@@ -129,7 +129,7 @@ TEST_P(GoldenGradients, AreThoseOfTorch) {
     for (const auto& [tensor, gradient] : ours) EXPECT_TRUE(golden.contains(tensor)) << tensor;
     std::printf("%-24s %-10s largest difference %.1e of a gradient's norm\n", GetParam().c_str(),
                 std::string(name(set)).c_str(), worst);
-    EXPECT_LE(worst, kTolerance) << name(set);
+    EXPECT_LE(worst, kGoldenTolerance) << name(set);
   }
 }
 
@@ -140,12 +140,11 @@ TEST_P(GoldenGradients, AFactorThatIsLeftOutShows) {
     const std::vector<float>& row = golden.at(tensor);
     if (row[0] == 0) continue;  // an expert that no token chose
     for (double& g : gradient) g *= 1.001;
-    EXPECT_GT(difference(tensor, gradient, row), kTolerance) << tensor;
+    EXPECT_GT(difference(tensor, gradient, row), kGoldenTolerance) << tensor;
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Variants, GoldenGradients, testing::ValuesIn(golden_variants()),
-                         [](const testing::TestParamInfo<std::string>& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Variants, GoldenGradients, testing::ValuesIn(golden_variants()), variant_name);
 
 }  // namespace
 }  // namespace landfall

@@ -14,12 +14,6 @@ namespace {
 
 constexpr Device kInDouble{KernelSet::reference, true};
 
-std::vector<double> uniform(int64_t n, uint32_t state) {
-  std::vector<double> out(static_cast<size_t>(n));
-  for (double& v : out) v = static_cast<float>((state = state * 1664525u + 1013904223u) >> 8) * 0x1p-23f - 1.0f;
-  return out;
-}
-
 double dot(const std::vector<double>& a, const std::vector<double>& b) {
   double out = 0;
   for (size_t i = 0; i < a.size(); ++i) out += a[i] * b[i];
@@ -34,7 +28,7 @@ class ModelTape : public testing::TestWithParam<std::string> {
   Batch batch() const { return {std::span(golden_.tokens).first(12), kPositions, kRuns, kWanted}; }
   const Model& model() const { return loaded_.model; }
 
-  static std::vector<double> coefficients(const Tensor& logits) { return uniform(logits.elements(), 17); }
+  static std::vector<double> coefficients(const Tensor& logits) { return fixed_numbers<double>(logits.elements(), 17); }
 
   double scalar() {
     Arena arena;
@@ -112,7 +106,8 @@ TEST_P(ModelTape, GradientOfEveryWeightEqualsCentralDifferences) {
     const Weight& w = model().weights()[i];
     SCOPED_TRACE(w.name);
     ASSERT_EQ(w.format, format_by_name("F32"));
-    const std::vector<double> kept = numbers(w), direction = uniform(w.elements(), static_cast<uint32_t>(i));
+    const std::vector<double> kept = numbers(w),
+                              direction = fixed_numbers<double>(w.elements(), static_cast<uint32_t>(i));
     ASSERT_EQ(all[i].size(), kept.size());
     // Along a random direction, with the steps that the floats really took.
     std::vector<double> sides[2] = {kept, kept}, step = kept;
@@ -201,8 +196,7 @@ TEST_P(ModelTape, LayersCalledAgainGiveTheSameGradients) {
   EXPECT_EQ(weight_gradients(tape), gradients(device));
 }
 
-INSTANTIATE_TEST_SUITE_P(Tiny, ModelTape, testing::Values("llama_llama3", "deepseek_v3"),
-                         [](const testing::TestParamInfo<std::string>& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Tiny, ModelTape, testing::Values("llama_llama3", "deepseek_v3"), variant_name);
 
 }  // namespace
 }  // namespace landfall

@@ -13,12 +13,6 @@
 namespace landfall {
 namespace {
 
-std::vector<double> uniform(size_t n, uint32_t state) {
-  std::vector<double> out(n);
-  for (double& v : out) v = static_cast<float>((state = state * 1664525u + 1013904223u) >> 8) * 0x1p-23f - 1.0f;
-  return out;
-}
-
 double sum(const std::vector<double>& numbers) {
   double out = 0;
   for (double n : numbers) out += n;
@@ -44,7 +38,7 @@ class StepTest : public testing::TestWithParam<std::string> {
     // B away from zero, or A has no gradient.
     for (Parameter& p : out->parameters()) {
       if (!p.name.ends_with(".lora_b")) continue;
-      const std::vector<double> values = uniform(p.value.size(), static_cast<uint32_t>(p.value.size()));
+      const std::vector<double> values = fixed_numbers<double>(p.value.size(), static_cast<uint32_t>(p.value.size()));
       for (size_t i = 0; i < values.size(); ++i) p.value[i] = static_cast<float>(0.2 * values[i]);
     }
     out->publish(pool_);
@@ -79,7 +73,7 @@ class StepTest : public testing::TestWithParam<std::string> {
       SCOPED_TRACE(p.name);
       const std::vector<float> kept = p.value;
       ASSERT_EQ(all[i].size(), kept.size());
-      const std::vector<double> direction = uniform(kept.size(), static_cast<uint32_t>(i));
+      const std::vector<double> direction = fixed_numbers<double>(kept.size(), static_cast<uint32_t>(i));
       std::vector<double> difference(kept.size());
       double value[2];
       for (int side : {0, 1}) {
@@ -185,7 +179,7 @@ TEST_P(StepTest, UnknownTargetsAreRefusedWithThoseThatThereAre) {
 INSTANTIATE_TEST_SUITE_P(Tiny, StepTest,
                          testing::Values("llama_llama3", "llama_tied", "qwen2", "qwen3_yarn", "deepseek",
                                          "deepseek_v2_lite", "deepseek_v3"),
-                         [](const testing::TestParamInfo<std::string>& info) { return info.param; });
+                         variant_name);
 
 }  // namespace
 }  // namespace landfall

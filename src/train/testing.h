@@ -13,13 +13,8 @@ namespace landfall {
 
 inline constexpr Device kInDouble{KernelSet::reference, true};
 
-// Fixed numbers in [-1, 1): the scalar that is differentiated is the sum of these times the outputs.
-inline std::vector<double> coefficients(int64_t n) {
-  std::vector<double> out(static_cast<size_t>(n));
-  uint32_t state = 17;
-  for (double& v : out) v = static_cast<float>((state = state * 1664525u + 1013904223u) >> 8) * 0x1p-23f - 1.0f;
-  return out;
-}
+// The scalar that is differentiated is the sum of these times the outputs.
+inline std::vector<double> coefficients(int64_t n) { return fixed_numbers<double>(n, 17); }
 
 // One run of a case under a reader.
 struct CaseRun {

@@ -11,7 +11,7 @@ namespace {
 
 constexpr size_t kMaxSteps = 4'000'000;
 constexpr size_t kMaxOutput = size_t{16} << 20;
-constexpr int kMaxDepth = 600;
+constexpr int kMaxCallDepth = 600;
 
 [[noreturn]] void too_much(std::string what) { throw Error{std::move(what), Code::resource_exhausted}; }
 
@@ -138,7 +138,7 @@ void Scope::set(std::string_view name, Value value) {
 // One level of recursion, of statements and expressions alike.
 struct Interpreter::Level {
   explicit Level(Interpreter& run) : run(run) {
-    if (++run.depth_ > kMaxDepth) {
+    if (++run.depth_ > kMaxCallDepth) {
       --run.depth_;  // the destructor of an object that was not made does not run
       too_much("the template calls itself too deep");
     }

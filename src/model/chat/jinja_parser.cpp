@@ -9,7 +9,7 @@
 namespace landfall::jinja {
 namespace {
 
-constexpr int kMaxDepth = 200;
+constexpr int kMaxSourceDepth = 200;
 
 class Parser {
  public:
@@ -24,7 +24,8 @@ class Parser {
   // Guards one level of recursion.
   struct Level {
     explicit Level(Parser& parser) : parser(parser) {
-      if (++parser.depth_ > kMaxDepth) parser.fault("nested deeper than " + std::to_string(kMaxDepth) + " levels");
+      if (++parser.depth_ > kMaxSourceDepth)
+        parser.fault("nested deeper than " + std::to_string(kMaxSourceDepth) + " levels");
     }
     ~Level() { --parser.depth_; }
     Parser& parser;
@@ -242,7 +243,7 @@ class Parser {
   void adopt(Expression& parent, ExpressionPtr child) const {
     if (child) {
       parent.depth = std::max(parent.depth, child->depth + 1);
-      if (parent.depth > kMaxDepth) fault("nested deeper than " + std::to_string(kMaxDepth) + " levels");
+      if (parent.depth > kMaxSourceDepth) fault("nested deeper than " + std::to_string(kMaxSourceDepth) + " levels");
     }
     parent.children.push_back(std::move(child));
   }

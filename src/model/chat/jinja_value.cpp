@@ -9,10 +9,10 @@
 namespace landfall::jinja {
 namespace {
 
-constexpr int kMaxDepth = 100;
+constexpr int kMaxValueDepth = 100;
 
 int checked_depth(int depth) {
-  if (depth > kMaxDepth) fail("values are nested deeper than " + std::to_string(kMaxDepth) + " levels");
+  if (depth > kMaxValueDepth) fail("values are nested deeper than " + std::to_string(kMaxValueDepth) + " levels");
   return depth;
 }
 

@@ -5,23 +5,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <fstream>
-#include <sstream>
 
 #include "base/json.h"
+#include "model/testing.h"
 #include "model/tokenizer/tokenizer_spec.h"
 
 namespace landfall {
 namespace {
-
-Json read_json(const std::string& name) {
-  std::ifstream file("tests/golden/tokenizer/" + name, std::ios::binary);
-  std::stringstream text;
-  text << file.rdbuf();
-  Result<Json> json = parse_json(text.str());
-  EXPECT_TRUE(json.ok()) << name << ": " << json.status().message();
-  return json.ok() ? *json : Json();
-}
 
 BpeTrainer trainer_by(const std::string& rules) {
   auto pre_tokenizer = PreTokenizer::create(named_text_rules(rules)->patterns);
@@ -38,7 +28,8 @@ LearnedMerges learn(const BpeTrainer& trainer, int64_t tokens) {
 class BpeTrainerGolden : public testing::TestWithParam<const char*> {};
 
 TEST_P(BpeTrainerGolden, learns_the_merges_of_the_reference) {
-  const Json golden = read_json(std::string(GetParam()) + ".json"), lines = read_json("lines.json");
+  const Json golden = read_json_file(kGoldenTokenizers + GetParam() + ".json"),
+             lines = read_json_file(kGoldenTokenizers + "lines.json");
   BpeTrainer trainer = trainer_by(GetParam());
   for (const Json& line : lines.array()) trainer.add(line.string());
   const auto reference = parse_tokenizer_json(golden, Json());

@@ -5,20 +5,13 @@
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
-#include <sstream>
 
 #include "model/chat/chat_format.h"
 #include "model/source.h"
+#include "model/testing.h"
 
 namespace landfall {
 namespace {
-
-std::string read(const std::string& name) {
-  std::ifstream file("tests/golden/tokenizer/" + name, std::ios::binary);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
 
 TEST(Starter, its_vocabulary_gives_the_reference_ids_and_its_template_a_prompt) {
   const char* path = std::getenv("LANDFALL_STARTER");
@@ -29,10 +22,9 @@ TEST(Starter, its_vocabulary_gives_the_reference_ids_and_its_template_a_prompt) 
   const Result<Tokenizer> tokenizer = Tokenizer::create(*source->tokenizer);
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().message();
 
-  const Result<Json> lines = parse_json(read("lines.json"));
-  ASSERT_TRUE(lines.ok());
-  std::istringstream golden(read("starter.ids"));
-  for (const Json& line : lines->array()) {
+  const Json lines = read_json_file(kGoldenTokenizers + "lines.json");
+  std::ifstream golden(kGoldenTokenizers + "starter.ids");
+  for (const Json& line : lines.array()) {
     std::string expected, ids;
     ASSERT_TRUE(std::getline(golden, expected));
     for (const int32_t id : tokenizer->encode(line.string())) ids += (ids.empty() ? "" : " ") + std::to_string(id);

@@ -2,31 +2,18 @@
 // tests/golden/make_tokenizer_goldens.py.
 #include <gtest/gtest.h>
 
-#include <fstream>
-#include <sstream>
-
+#include "model/testing.h"
 #include "model/tokenizer/nfc.h"
 #include "model/tokenizer/tokenizer.h"
 
 namespace landfall {
 namespace {
 
-std::string read(const std::string& name) {
-  std::ifstream file("tests/golden/tokenizer/" + name, std::ios::binary);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
-Json read_json(const std::string& name) {
-  Result<Json> json = parse_json(read(name));
-  EXPECT_TRUE(json.ok()) << name << ": " << json.status().message();
-  return json.ok() ? *json : Json();
-}
-
 // For each line a count and as many ids, each seven bits a byte, the lowest first.
 std::vector<std::vector<int32_t>> read_ids(const std::string& name) {
-  const std::string bytes = read(name);
+  const auto file = Env::real().read(kGoldenTokenizers + name);
+  EXPECT_TRUE(file.ok()) << file.status().message();
+  const std::string& bytes = *file;
   size_t at = 0;
   const auto next = [&] {
     int32_t value = 0;
@@ -57,9 +44,11 @@ std::ostream& operator<<(std::ostream& out, const Golden& golden) {
 class TokenizerGolden : public testing::TestWithParam<Golden> {};
 
 TEST_P(TokenizerGolden, ids_equal_the_reference_and_decode_returns_the_text) {
-  const Json lines = read_json("lines.json"), composed = read_json("nfc.json");
+  const Json lines = read_json_file(kGoldenTokenizers + "lines.json"),
+             composed = read_json_file(kGoldenTokenizers + "nfc.json");
   ASSERT_GE(lines.array().size(), 2000u);
-  Result<TokenizerSpec> spec = parse_tokenizer_json(read_json(GetParam().file + ".json"), Json());
+  Result<TokenizerSpec> spec =
+      parse_tokenizer_json(read_json_file(kGoldenTokenizers + GetParam().file + ".json"), Json());
   ASSERT_TRUE(spec.ok()) << spec.status().message();
   if (!GetParam().pre.empty()) {
     spec->rules.reset();
@@ -100,7 +89,8 @@ INSTANTIATE_TEST_SUITE_P(Published, TokenizerGolden,
                                          Golden{"smollm", "smollm"}, Golden{"gpt-2", ""}, Golden{"gpt-2", "default"}));
 
 TEST(Nfc, composes_as_the_reference_does) {
-  const Json lines = read_json("lines.json"), composed = read_json("nfc.json");
+  const Json lines = read_json_file(kGoldenTokenizers + "lines.json"),
+             composed = read_json_file(kGoldenTokenizers + "nfc.json");
   ASSERT_GT(composed.object().size(), 50u);
   for (size_t i = 0; i < lines.array().size(); ++i) {
     const std::string& line = lines.array()[i].string();
