@@ -51,7 +51,7 @@ void orthogonalise(std::span<float> x, int64_t rows, int64_t columns, KernelSet 
 }
 
 void muon_update(Parameter& p, int64_t expert, const float* gradient, float factor, double learning_rate,
-                 const OptimizerOptions& options, std::vector<float>& momentum, KernelSet kernels) {
+                 const OptimizerOptions& options, std::span<float> momentum, KernelSet kernels) {
   const auto keep = static_cast<float>(1.0 - learning_rate * options.weight_decay);
   const auto inertia = static_cast<float>(options.momentum);
   // An orthogonal matrix has numbers of about 1 / sqrt(longer side); AdamW's updates have about 0.2.

@@ -15,7 +15,7 @@ namespace landfall {
 // `factor`; null: zeros. On the calling thread alone: there are many matrices, and whole ones keep threads evenly at
 // work.
 void muon_update(Parameter& parameter, int64_t expert, const float* gradient, float factor, double learning_rate,
-                 const OptimizerOptions& options, std::vector<float>& momentum, KernelSet kernels);
+                 const OptimizerOptions& options, std::span<float> momentum, KernelSet kernels);
 
 // x [rows, columns] becomes about its orthogonal part: singular values end between 0.7 and 1.2.
 void orthogonalise(std::span<float> x, int64_t rows, int64_t columns, KernelSet kernels);

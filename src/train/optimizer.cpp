@@ -15,8 +15,10 @@ constexpr int64_t kNormPiece = 1 << 16;  // numbers; sums of pieces are added in
 
 Optimizer::Optimizer(const OptimizerOptions& options, std::span<const Parameter> parameters) : options_(options) {
   for (const Parameter& p : parameters) {
-    const auto n = static_cast<size_t>(p.elements());
-    moments_.push_back({std::vector<float>(n), std::vector<float>(by_muon(p) ? 0 : n)});
+    using Kind = Moment::Kind;
+    const bool small = options.small_moments && !by_muon(p);
+    const Kind second = by_muon(p) ? Kind::none : small ? Kind::unsigned_8_bits : Kind::f32;
+    moments_.push_back({Moment(p.elements(), small ? Kind::signed_8_bits : Kind::f32), Moment(p.elements(), second)});
   }
 }
 
@@ -67,13 +69,23 @@ void Optimizer::update(std::span<Parameter> parameters, std::span<const Tensor> 
     const float* g = gradients[i].buffer ? data<float>(gradients[i]) : zeros.data();
     const auto factor = static_cast<float>(clip * p.factor);
     const auto keep = static_cast<float>(p.decays ? 1.0 - learning_rate * options_.weight_decay : 1.0);
-    float *value = p.value.data(), *first = moments_[i].first.data(), *second = moments_[i].second.data();
-    pool.parallel_for(p.elements(), 4096, [=](int64_t begin, int64_t end, int) {
-      for (int64_t k = begin; k < end; ++k) {
-        const float d = g[k] * factor;
-        first[k] = beta1 * first[k] + (1.0f - beta1) * d;
-        second[k] = beta2 * second[k] + (1.0f - beta2) * d * d;
-        value[k] = value[k] * keep - rate * first[k] / (std::sqrt(second[k]) * root + epsilon);
+    Moments& moments = moments_[i];
+    const CounterRandom random(options_.seed, splitmix64(static_cast<uint64_t>(step)) + 2 * i),
+        random_of_second(options_.seed, splitmix64(static_cast<uint64_t>(step)) + 2 * i + 1);
+    pool.parallel_for(moments.first.blocks(), 16, [&](int64_t begin, int64_t end, int) {
+      float room[2][Moment::kBlock];
+      for (int64_t block = begin; block < end; ++block) {
+        float *first = moments.first.load(block, room[0]), *second = moments.second.load(block, room[1]);
+        const float* slope = g + block * Moment::kBlock;
+        float* value = p.value.data() + block * Moment::kBlock;
+        for (int64_t k = 0; k < moments.first.size_of(block); ++k) {
+          const float d = slope[k] * factor;
+          first[k] = beta1 * first[k] + (1.0f - beta1) * d;
+          second[k] = beta2 * second[k] + (1.0f - beta2) * d * d;
+          value[k] = value[k] * keep - rate * first[k] / (std::sqrt(second[k]) * root + epsilon);
+        }
+        moments.first.store(block, first, random);
+        moments.second.store(block, second, random_of_second);
       }
     });
   }
@@ -82,7 +94,7 @@ void Optimizer::update(std::span<Parameter> parameters, std::span<const Tensor> 
       const auto [i, expert] = matrices[static_cast<size_t>(k)];
       const float* g = gradients[i].buffer ? data<float>(gradients[i]) : nullptr;
       muon_update(parameters[i], expert, g, static_cast<float>(clip * parameters[i].factor), learning_rate, options_,
-                  moments_[i].first, kernels);
+                  moments_[i].first.floats(), kernels);
     }
   });
 }

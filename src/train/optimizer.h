@@ -9,6 +9,7 @@
 
 #include "base/thread_pool.h"
 #include "tensor/tensor.h"
+#include "train/moment.h"
 #include "train/trainable.h"
 
 namespace landfall {
@@ -17,9 +18,11 @@ struct OptimizerOptions {
   enum class Kind : uint8_t { adamw, muon };
   Kind kind = Kind::adamw;
   double beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8;
-  double weight_decay = 0.1;  // of parameters that decay, times the learning rate
-  double momentum = 0.95;     // of Muon
-  double clip = 1.0;          // largest norm of all gradients together; 0: no clipping
+  double weight_decay = 0.1;   // of parameters that decay, times the learning rate
+  double momentum = 0.95;      // of Muon
+  double clip = 1.0;           // largest norm of all gradients together; 0: no clipping
+  bool small_moments = false;  // AdamW's in 8 bits a number (train/moment.h)
+  uint64_t seed = 0;           // of their draws
 };
 
 class Optimizer {
@@ -33,7 +36,7 @@ class Optimizer {
               int64_t step, ThreadPool& pool, KernelSet kernels);
 
   struct Moments {
-    std::vector<float> first, second;  // as Parameter::value; Muon has no second
+    Moment first, second;  // as Parameter::value; Muon has no second
   };
   std::span<Moments> moments() { return moments_; }
 

@@ -15,7 +15,7 @@ constexpr size_t kRecent = 21;       // losses that a new one is held against, w
 constexpr size_t kMostLeftOut = 64;  // batches; more are no accident
 constexpr size_t kSample = 64 << 10;
 
-std::span<const std::byte> bytes_of(const std::vector<float>& numbers) { return std::as_bytes(std::span(numbers)); }
+std::span<std::byte> bytes_of(std::vector<float>& numbers) { return std::as_writable_bytes(std::span(numbers)); }
 
 // Names, shapes, types and some bytes of every weight: another model has another digest.
 std::string digest_of(const Model& model) {
@@ -59,20 +59,20 @@ Cursor cursor_of(const Json& j) {
           number("replay_position"), number("tokens"),   number("replayed")};
 }
 
-// A file of the checkpoint into lists of numbers that it must fill exactly.
-Status restore_part(const Checkpoint& c, const std::string& part, std::span<std::vector<float>* const> numbers) {
+// A file of the checkpoint into pieces that it must fill exactly.
+Status restore_part(const Checkpoint& c, const std::string& part, std::span<const std::span<std::byte>> pieces) {
   size_t bytes = 0;
-  for (const auto* list : numbers) bytes += list->size() * 4;
+  for (const auto& piece : pieces) bytes += piece.size();
   const auto found = c.parts.find(part);
   if (found == c.parts.end() || found->second->bytes().size() != bytes) {
     return Status(Code::data_loss, "checkpoint '" + c.folder + "' has no '" + part + "' of " + std::to_string(bytes) +
                                        " bytes; it is of another model");
   }
   const std::byte* from = found->second->bytes().data();
-  for (auto* list : numbers) {
-    if (list->empty()) continue;
-    std::memcpy(list->data(), from, list->size() * 4);
-    from += list->size() * 4;
+  for (const auto& piece : pieces) {
+    if (piece.empty()) continue;
+    std::memcpy(piece.data(), from, piece.size());
+    from += piece.size();
   }
   return {};
 }
@@ -103,6 +103,7 @@ Json Trainer::identity() const {
   out.set("optimizer", o.kind == OptimizerOptions::Kind::muon ? "muon" : "adamw").set("momentum", o.momentum);
   out.set("beta1", o.beta1).set("beta2", o.beta2).set("epsilon", o.epsilon).set("weight decay", o.weight_decay);
   out.set("clip", o.clip).set("spike", options_.spike);
+  if (o.small_moments) out.set("bits of a moment", 8);
   if (options_.preferences) out.set("beta", options_.beta);
   if (options_.balance > 0) out.set("balance", options_.balance);
   if (options_.patience > 0) out.set("patience", options_.patience).set("validated every", options_.validate_every);
@@ -138,15 +139,16 @@ Status Trainer::save() {
   if (best_step_ >= 0) state.set("best_step", best_step_).set("best_loss", best_loss_);
   CheckpointPart values{"values.bin", {}}, first{"first_moments.bin", {}}, second{"second_moments.bin", {}};
   const auto parameters = trainable_.parameters();
+  const auto moments = optimizer_.moments();
   for (size_t i = 0; i < parameters.size(); ++i) {
     values.pieces.push_back(bytes_of(parameters[i].value));
-    first.pieces.push_back(bytes_of(optimizer_.moments()[i].first));
-    second.pieces.push_back(bytes_of(optimizer_.moments()[i].second));
+    for (const auto piece : {moments[i].first.codes(), moments[i].first.scales()}) first.pieces.push_back(piece);
+    for (const auto piece : {moments[i].second.codes(), moments[i].second.scales()}) second.pieces.push_back(piece);
   }
   std::vector<CheckpointPart> parts = {std::move(values), std::move(first), std::move(second)};
   const std::span<Parameter> biases = trainable_.selection_biases();
   if (!biases.empty()) parts.push_back({"selection_biases.bin", {}});
-  for (const Parameter& p : biases) parts.back().pieces.push_back(bytes_of(p.value));
+  for (Parameter& p : biases) parts.back().pieces.push_back(bytes_of(p.value));
   LANDFALL_TRY(checkpoints_.save(done_, state, parts, best_step_));
   saved_ = done_;
   return {};
@@ -154,13 +156,14 @@ Status Trainer::save() {
 
 Status Trainer::restore(const Checkpoint& c) {
   const auto parameters = trainable_.parameters();
-  std::vector<std::vector<float>*> values, first, second, biases;
+  const auto moments = optimizer_.moments();
+  std::vector<std::span<std::byte>> values, first, second, biases;
   for (size_t i = 0; i < parameters.size(); ++i) {
-    values.push_back(&parameters[i].value);
-    first.push_back(&optimizer_.moments()[i].first);
-    second.push_back(&optimizer_.moments()[i].second);
+    values.push_back(bytes_of(parameters[i].value));
+    for (const auto piece : {moments[i].first.codes(), moments[i].first.scales()}) first.push_back(piece);
+    for (const auto piece : {moments[i].second.codes(), moments[i].second.scales()}) second.push_back(piece);
   }
-  for (Parameter& p : trainable_.selection_biases()) biases.push_back(&p.value);
+  for (Parameter& p : trainable_.selection_biases()) biases.push_back(bytes_of(p.value));
   LANDFALL_TRY(restore_part(c, "values.bin", values));
   LANDFALL_TRY(restore_part(c, "first_moments.bin", first));
   LANDFALL_TRY(restore_part(c, "second_moments.bin", second));
@@ -317,7 +320,8 @@ Result<int64_t> Trainer::memory_bytes() const {
   LANDFALL_ASSIGN(const PackedBatch batch, packing_.next(cursor));
   const std::vector<Run> runs = runs_of(batch);
   // value, what steps see, gradient, and two moments
-  return trainable_.elements() * 20 + step_.activation_bytes({batch.tokens, batch.positions, batch.targets, runs});
+  return trainable_.elements() * (options_.optimizer.small_moments ? 14 : 20) +
+         step_.activation_bytes({batch.tokens, batch.positions, batch.targets, runs});
 }
 
 Result<double> Trainer::validation_loss() {

@@ -119,6 +119,19 @@ TEST_F(TrainerTest, LowRankAdditionsLearn) {
   EXPECT_LT(losses_.back(), 0.8 * losses_.front());
 }
 
+TEST_F(TrainerTest, MomentsOf8BitsLearn) {
+  options_.schedule.steps = 60;
+  options_.folder = join_path(temporary_.path, "floats");
+  share();
+  const std::vector<double> floats = losses_;
+  losses_.clear();
+  options_.folder = join_path(temporary_.path, "small");
+  options_.optimizer.small_moments = true;
+  share();
+  EXPECT_NE(losses_, floats);
+  EXPECT_LT(losses_.back(), 1.5 * floats.back());
+}
+
 TEST_F(TrainerTest, MuonLearns) {
   options_.optimizer.kind = OptimizerOptions::Kind::muon;
   options_.schedule.steps = 60;
@@ -127,8 +140,10 @@ TEST_F(TrainerTest, MuonLearns) {
 }
 
 TEST_F(TrainerTest, AStoppedRunEndsAsAnUnbrokenOne) {
-  for (int kind : {0, 1, 2}) {
+  for (int kind : {0, 1, 2, 3}) {
     const bool low_rank = kind == 1;
+    options_.optimizer.small_moments = kind == 3;
+    options_.optimizer.kind = OptimizerOptions::Kind::adamw;
     if (kind == 2) options_.optimizer.kind = OptimizerOptions::Kind::muon;
     const std::string base = join_path(temporary_.path, std::to_string(kind));
     options_.folder = base;

@@ -57,6 +57,9 @@ constexpr Flag kFlags[] = {
      .help = "for data with preferences: how firmly the model is held to what it was",
      .otherwise = "0.1"},
     {.name = "optimizer", .help = "adamw, or muon for the matrices of the layers", .otherwise = "adamw"},
+    {.name = "moment-bits",
+     .help = "of the two running means that AdamW keeps of each number: 32, or 8 to save memory",
+     .otherwise = "32"},
     {.name = "weight-decay", .kind = Flag::Kind::number, .help = "of matrices", .otherwise = "0.01"},
     {.name = "balance",
      .kind = Flag::Kind::number,
@@ -91,6 +94,8 @@ Result<TrainerOptions> trainer_options(const Arguments& a, bool lora) {
                                                              {"linear", Schedule::Shape::linear},
                                                              {"wsd", Schedule::Shape::wsd}}));
   LANDFALL_ASSIGN(o.optimizer.kind, chosen_optimizer(a, "adamw"));
+  LANDFALL_ASSIGN(o.optimizer.small_moments, choice<bool>(a, "moment-bits", "32", {{"32", false}, {"8", true}}));
+  o.optimizer.seed = static_cast<uint64_t>(a.integer("seed", 0));
   LANDFALL_ASSIGN(o.optimizer.weight_decay, number(a, "weight-decay", 0.01, 0, 1));
   LANDFALL_ASSIGN(o.accumulate, integer(a, "accumulate", 1, 1, 4096));
   LANDFALL_ASSIGN(o.recompute, chosen_recompute(a, "layer"));
