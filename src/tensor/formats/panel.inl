@@ -196,26 +196,23 @@ inline void unpack_group(const uint8_t* unit, int64_t g, float* out, int64_t str
   }
 }
 
-template <class F, int T>
-void f32_tile(const std::byte* panel, const PackedRows& x, int64_t first, float* y, int64_t y_stride) {
-  using L = PanelLayout<F>;
+// Unpacked columns [x.columns][16] times T rows, added to the sums in y.
+template <class, int T>
+void f32_tile(const std::byte* unpacked, const PackedRows& x, int64_t first, float* y, int64_t y_stride) {
+  const auto* w = reinterpret_cast<const float*>(unpacked);
   const float* row[T];
   F32 acc[T];
   LANDFALL_UNROLL
   for (int t = 0; t < T; ++t) {
     row[t] = reinterpret_cast<const float*>(x.data + x.place(first + t) * x.stride);
-    acc[t] = zero();
+    acc[t] = load_f32(y + t * y_stride);
   }
-  const auto* unit = reinterpret_cast<const uint8_t*>(panel);
-  alignas(64) float w[32 * 16];
-  for (int64_t column = 0; column < x.columns; column += F::kBlock, unit += L::kUnitBytes) {
-    for (int64_t g = 0; g < L::kGroups32; ++g) {
-      unpack_group<F>(unit, g, w);
-      for (int64_t c = 0; c < 32; ++c) {
-        const F32 values = load_f32(w + c * 16);
-        LANDFALL_UNROLL
-        for (int t = 0; t < T; ++t) acc[t] = fma(values, set_f32(row[t][column + g * 32 + c]), acc[t]);
-      }
+  for (int64_t c = 0; c < x.columns; c += 2, w += 32) {
+    const F32 even = load_f32(w), odd = load_f32(w + 16);
+    LANDFALL_UNROLL
+    for (int t = 0; t < T; ++t) {
+      acc[t] = fma(even, set_f32(row[t][c]), acc[t]);
+      acc[t] = fma(odd, set_f32(row[t][c + 1]), acc[t]);
     }
   }
   LANDFALL_UNROLL
@@ -228,8 +225,28 @@ void panel_int8(const std::byte* panel, const PackedRows& x, int64_t first, int6
 }
 
 template <class F>
-void panel_f32(const std::byte* panel, const PackedRows& x, int64_t first, int64_t rows, float* y, int64_t y_stride) {
+void unpacked_rows(const std::byte* panel, const PackedRows& x, int64_t first, int64_t rows, float* y,
+                   int64_t y_stride) {
   LANDFALL_TILES(f32_tile, F);
+}
+
+// Columns are unpacked once for all rows, as many at a time as stay in the first-level cache.
+template <class F>
+void panel_f32(const std::byte* panel, const PackedRows& x, int64_t first, int64_t rows, float* y, int64_t y_stride) {
+  using L = PanelLayout<F>;
+  constexpr int64_t kColumns = 256;
+  static_assert(kColumns % F::kBlock == 0);
+  alignas(64) float w[kColumns * 16];
+  for (int64_t t = 0; t < rows; ++t) store(y + t * y_stride, zero());
+  const auto* unit = reinterpret_cast<const uint8_t*>(panel);
+  PackedRows part = x;
+  for (int64_t left = x.columns; left > 0; left -= kColumns, part.data += kColumns * 4) {
+    part.columns = left < kColumns ? left : kColumns;
+    for (int64_t c = 0; c < part.columns; c += F::kBlock, unit += L::kUnitBytes) {
+      for (int64_t g = 0; g < L::kGroups32; ++g) unpack_group<F>(unit, g, w + (c + 32 * g) * 16);
+    }
+    unpacked_rows<F>(reinterpret_cast<const std::byte*>(w), part, first, rows, y, y_stride);
+  }
 }
 
 template <class F>
