@@ -155,6 +155,12 @@ void add_rows_of_numbers(std::vector<OpCase>& out) {
       return {router(ctx, in.tensor(ctx, {257, 24}, -3, 3), nullptr, spec).weights};
     }));
   }
+  for (const Gate gate : {Gate::softmax, Gate::sigmoid}) {
+    out.push_back(make_case("balance_loss", {7, 1, 130}, [=](Ctx& ctx, OpInputs& in) -> std::vector<Tensor> {
+      const Tensor scores = in.tensor(ctx, {138, 24}, -3, 3);
+      return {balance_loss(ctx, scores, in.ids(ctx, {138, 4}, 24), gate)};
+    }));
+  }
   out.push_back(make_case("kl_divergence", {257}, [](Ctx& ctx, OpInputs& in) -> std::vector<Tensor> {
     const Tensor x = in.tensor(ctx, {257, 70}, -6, 6);
     return {kl_divergence(ctx, x, in.tensor(ctx, {257, 70}, -6, 6), 2.5)};

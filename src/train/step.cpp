@@ -44,8 +44,9 @@ class Step::Pass {
     });
   }
 
-  double gradients(std::span<const double> weights) {
+  double gradients(std::span<const double> weights, double balance) {
     LANDFALL_CHECK(weights.size() == learned_.size());
+    balance_ = balance;
     const int64_t group = group_size();
     std::vector<Tensor> states;  // before each group but the first
     with(run_, {}, [&](Ctx& ctx) {
@@ -146,8 +147,9 @@ class Step::Pass {
       Tensor end = begin;
       for (int64_t layer = first; layer < last; ++layer) end = a_.layer(ctx, s_.model_, layer, end);
       s_.count_loads();
-      const Tape::Seed seed{end, last == layers() ? head(end) : gradient};
-      s_.tape_.backward(ctx, {&seed, 1});
+      std::vector<Tape::Seed> seeds = {{end, last == layers() ? head(end) : gradient}};
+      if (balance_ != 0) s_.add_balance(ctx, balance_, seeds);
+      s_.tape_.backward(ctx, seeds);
       const Tensor out = kept(s_.tape_.gradient(begin));
       s_.tape_.forget();
       return out;
@@ -215,6 +217,7 @@ class Step::Pass {
   RunReader run_;
 
   std::vector<int32_t> learned_;  // rows with a target
+  double balance_ = 0;
 };
 
 Step::Step(const Model& model, const Trainable& trainable, ThreadPool& pool, KernelSet kernels, Recompute recompute)
@@ -226,8 +229,25 @@ Step::Step(const Model& model, const Trainable& trainable, ThreadPool& pool, Ker
       tape_([&trainable](const Weight& w) { return trainable.trains(w); }),
       head_tape_([&trainable](const Weight& w) { return trainable.trains(w); }, &tape_) {}
 
-double Step::add_gradients(const TrainingRows& rows, std::span<const double> weights) {
-  return Pass(*this, rows).gradients(weights);
+double Step::add_gradients(const TrainingRows& rows, std::span<const double> weights, double balance) {
+  return Pass(*this, rows).gradients(weights, balance);
+}
+
+void Step::add_balance(Ctx& ctx, double weight, std::vector<Tape::Seed>& seeds) {
+  struct Routed {
+    Tensor scores, ids;
+  };
+  std::vector<Routed> routed;  // first all: what follows is put on the same tape
+  tape_.each(k_router, [&](const OpCall& call) { routed.push_back({call.in[0], call.out[0]}); });
+  std::vector<double> slope;
+  for (const Run& run : ctx.batch.runs) slope.push_back(weight * run.count);
+  for (const Routed& r : routed) {
+    const Tensor losses = balance_loss(ctx, r.scores, r.ids, model_.config().router.gate);
+    Tensor slopes = Tensor::of(losses.type, {losses.rows()});
+    ctx.arena.place(slopes);
+    store_doubles(slopes, slope);
+    seeds.push_back({losses, slopes});
+  }
 }
 
 void Step::count_loads() {

@@ -33,8 +33,9 @@ class Step {
   Step(const Model& model, const Trainable& trainable, ThreadPool& pool, KernelSet kernels, Recompute recompute);
 
   // Adds the gradients of the sum over learned rows of weight times loss to those so far. weights: one for each learned
-  // row, in order. Returns the sum of losses without weights.
-  double add_gradients(const TrainingRows& rows, std::span<const double> weights);
+  // row, in order. Returns the sum of losses without weights. balance: where it is not 0, each layer's balance_loss()
+  // of each run counts too, times this and the run's rows; the returned sum is without it.
+  double add_gradients(const TrainingRows& rows, std::span<const double> weights, double balance = 0);
   // The loss of each learned row. reference: of the model as it was loaded, without what training has made of it.
   std::vector<double> losses(const TrainingRows& rows, bool reference = false);
 
@@ -51,6 +52,8 @@ class Step {
  private:
   class Pass;
   void count_loads();  // of what is on the tape
+  // Puts the balance losses of what is on the tape there too, and the seeds of their gradients in the list.
+  void add_balance(Ctx& ctx, double weight, std::vector<Tape::Seed>& seeds);
   const Model& model_;
   const Trainable& trainable_;
   ThreadPool& pool_;

@@ -50,10 +50,11 @@ class StepTest : public testing::TestWithParam<std::string> {
     return std::move(*out);
   }
 
-  std::vector<std::vector<double>> gradients(const Trainable& t, KernelSet set, Recompute recompute, int threads = 2) {
+  std::vector<std::vector<double>> gradients(const Trainable& t, KernelSet set, Recompute recompute, int threads = 2,
+                                             double balance = 0) {
     ThreadPool pool(threads);
     Step step(model(), t, pool, set, recompute);
-    loss_ = step.add_gradients(rows(), std::vector<double>(7, 1 / 7.0));
+    loss_ = step.add_gradients(rows(), std::vector<double>(7, 1 / 7.0), balance);
     std::vector<std::vector<double>> out;
     for (const Parameter& p : t.parameters()) {
       const Tensor g = step.gradient(p);
@@ -168,6 +169,18 @@ TEST_P(StepTest, WhatIsKeptAndHowManyThreadsChangeNoBit) {
       EXPECT_EQ(gradients(t, set, Recompute::none, 3), all);
     }
   }
+}
+
+TEST_P(StepTest, TheLossForBalanceAddsToTheGradientsAndNotToTheSum) {
+  const Trainable t = full();
+  const KernelSet set = available_kernel_sets().back();
+  const auto plain = gradients(t, set, Recompute::none);
+  const double loss = loss_;
+  const auto balanced = gradients(t, set, Recompute::none, 2, 0.1);
+  EXPECT_EQ(loss_, loss);
+  EXPECT_EQ(balanced == plain, !GetParam().starts_with("deepseek"));
+  for (Recompute recompute : {Recompute::layer, Recompute::two_level})
+    EXPECT_EQ(gradients(t, set, recompute, 3, 0.1), balanced);
 }
 
 TEST_P(StepTest, UnknownTargetsAreRefusedWithThoseThatThereAre) {

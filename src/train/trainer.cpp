@@ -106,6 +106,7 @@ Json Trainer::identity() const {
   if (o.small_moments) out.set("bits of a moment", 8);
   if (options_.preferences) out.set("beta", options_.beta);
   if (options_.balance > 0) out.set("balance", options_.balance);
+  if (options_.balance_loss > 0) out.set("balance loss", options_.balance_loss);
   if (options_.patience > 0) out.set("patience", options_.patience).set("validated every", options_.validate_every);
   return out.set("threads", pool_.threads()).set("kernels", landfall::name(options_.kernels));
 }
@@ -213,7 +214,8 @@ Result<Trainer::Attempt> Trainer::attempt() {
     const Objective objective = this->objective(batch, rows);
     std::vector<double> weights = objective.weights;
     for (double& w : weights) w /= divisor;
-    const double losses = step_.add_gradients(rows, weights);
+    const double losses =
+        step_.add_gradients(rows, weights, options_.balance_loss / static_cast<double>(out.report.tokens));
     sum += options_.preferences ? objective.sum : losses;
   }
   std::vector<Tensor> gradients;

@@ -29,7 +29,8 @@ struct TrainerOptions {
   bool preferences = false;  // the data are preferences: the loss is that of preference.h, a pair's
   double beta = 0.1;
   double balance = 0;  // by how much a step moves selection biases of experts (train/load_balance.h); 0: not at all
-  double spike = 3.0;  // a loss this many times the median of the recent ones does not count
+  double balance_loss = 0;  // weight of balance_loss(), mean over rows, beside a token's loss
+  double spike = 3.0;       // a loss this many times the median of the recent ones does not count
 
   std::string folder;  // of checkpoints
   int keep = 3;

@@ -207,6 +207,25 @@ TEST_F(DeepseekTrainerTest, SelectionBiasesMoveAndContinueBitForBit) {
   EXPECT_EQ(share(), unbroken);
 }
 
+TEST_F(DeepseekTrainerTest, ALossForBalanceMakesExpertsEquallyBusy) {
+  options_.schedule.steps = 40;
+  std::vector<std::vector<double>> imbalance;
+  on_step_ = [&](const StepReport& r) { imbalance.push_back(r.imbalance); };
+  auto last_ten = [&](double weight) {
+    options_.balance_loss = weight;
+    options_.folder = join_path(temporary_.path, std::to_string(weight));
+    imbalance.clear();
+    share();
+    double sum = 0;
+    for (size_t i = imbalance.size() - 10; i < imbalance.size(); ++i) {
+      for (double x : imbalance[i]) sum += x / 10 / static_cast<double>(imbalance[i].size());
+    }
+    return sum;
+  };
+  const double without = last_ten(0), with = last_ten(1);
+  EXPECT_LT(with, 0.9 * without);
+}
+
 TEST_F(TrainerTest, AnotherRunIsRefusedNamingWhatDiffers) {
   share();
   options_.schedule.peak = 1e-3;

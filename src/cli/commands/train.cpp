@@ -65,6 +65,10 @@ constexpr Flag kFlags[] = {
      .kind = Flag::Kind::number,
      .help = "with --method full: by how much a step moves the selection bias of experts that are chosen unevenly",
      .otherwise = "0"},
+    {.name = "balance-loss",
+     .kind = Flag::Kind::number,
+     .help = "weight of a loss for experts that are chosen unevenly within a document",
+     .otherwise = "0"},
     {.name = "replay", .help = "general examples mixed in, against forgetting"},
     {.name = "replay-share", .kind = Flag::Kind::number, .help = "their share of all tokens", .otherwise = "0.1"},
     {.name = "validation", .help = "examples that are never learned; their loss is shown"},
@@ -108,6 +112,7 @@ Result<TrainerOptions> trainer_options(const Arguments& a, bool lora) {
   if (o.patience > 0 && a.text("validation").empty())
     return Status(Code::invalid_argument, "--patience looks at the loss of --validation; give that too");
   LANDFALL_ASSIGN(o.balance, number(a, "balance", 0, 0, 1));
+  LANDFALL_ASSIGN(o.balance_loss, number(a, "balance-loss", 0, 0, 100));
   o.folder = join_path(a.text("out", "trained"), "checkpoints");
   return o;
 }

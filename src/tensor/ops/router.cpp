@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "tensor/ops/common.h"
+#include "tensor/ops/gate.h"
 
 namespace landfall {
 extern const Operator k_router;
@@ -29,19 +30,6 @@ void infer(const Ctx&, OpCall& c) {
   LANDFALL_CHECK(s.experts_per_row <= z.last() / s.groups * s.groups_kept);
   c.out[0] = Tensor::of(DType::i32, {z.rows(), s.experts_per_row});
   c.out[1] = Tensor::of(result_type(z), {z.rows(), s.experts_per_row});
-}
-
-// Scores of one row from its raw products.
-template <class Real>
-void gate(const RouterSpec& s, const Real* z, int64_t n, Real* out) {
-  if (s.gate == RouterSpec::Gate::sigmoid) {
-    for (int64_t e = 0; e < n; ++e) out[e] = 1 / (1 + std::exp(-z[e]));
-    return;
-  }
-  const Real most = *std::max_element(z, z + n);
-  Real total = 0;
-  for (int64_t e = 0; e < n; ++e) total += out[e] = std::exp(z[e] - most);
-  for (int64_t e = 0; e < n; ++e) out[e] /= total;
 }
 
 // What one row needs besides its outputs.
@@ -94,7 +82,7 @@ void choose(const RouterSpec& s, const Scratch<Real>& scratch, int64_t n, int32_
 template <class Real>
 void route_row(const RouterSpec& s, const Weight* bias, const Real* z, int64_t n, const Scratch<Real>& scratch,
                int32_t* ids, Real* weights) {
-  gate(s, z, n, scratch.score);
+  gate(s.gate, z, n, scratch.score);
   for (int64_t e = 0; e < n; ++e) {
     const Real v = scratch.score[e] + (bias ? vector_data(*bias)[e] : 0.0f);
     // NaN scores would compare false with everything; they lose against every number instead.
@@ -143,7 +131,7 @@ void run(Ctx& ctx, OpCall& c) {
 template <class Real>
 void route_back_row(const RouterSpec& s, const Real* z, const int32_t* ids, const Real* up, int64_t n, Real* score,
                     Real* grad_score, Real* grad) {
-  gate(s, z, n, score);
+  gate(s.gate, z, n, score);
   Real total = Real(1e-20), product = 0;
   for (int64_t j = 0; j < s.experts_per_row; ++j) {
     total += score[ids[j]];
