@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "tensor/access.h"
+#include "tensor/gemm.h"
 #include "tensor/ops.h"
 
 namespace landfall {
@@ -48,9 +49,10 @@ class Step::Pass {
     LANDFALL_CHECK(weights.size() == learned_.size());
     balance_ = balance;
     const int64_t group = group_size();
-    std::vector<Tensor> states;  // before each group but the first
+    std::vector<Tensor> states;  // before each group
     with(run_, {}, [&](Ctx& ctx) {
       Tensor state = embedded(ctx);
+      gradient_ = kept(state);
       states.push_back(state);
       for (int64_t first = 0; first + group < layers(); first += group) {
         state = through(ctx, first, first + group, state);
@@ -60,17 +62,16 @@ class Step::Pass {
     });
     // The last group leads to the loss; its gradient then goes down group by group.
     double sum = 0;
-    Tensor gradient;
     for (auto g = static_cast<int64_t>(states.size()) - 1; g >= 0; --g) {
       const int64_t first = g * group, last = std::min(first + group, layers());
-      gradient = back(first, last, states[static_cast<size_t>(g)], gradient,
-                      [&](const Tensor& state) { return head_gradient(state, weights, sum); });
+      back(first, last, states[static_cast<size_t>(g)],
+           [&](const Tensor& state) { head_gradient(state, weights, sum); });
     }
     // The embedding itself.
     with(s_.tape_, {}, [&](Ctx& ctx) {
       const Tensor state = a_.embed(ctx, s_.model_);
       if (state.node > 0) {
-        const Tape::Seed seed{state, gradient};
+        const Tape::Seed seed{state, gradient_};
         s_.tape_.backward(ctx, {&seed, 1});
       }
       s_.tape_.forget();
@@ -125,35 +126,42 @@ class Step::Pass {
     return out;
   }
 
-  // The gradient of the state before layers [first, last), given the one behind them, which `head` makes of the state
-  // behind the last layer of all.
+  // Makes gradient_ that of the state before layers [first, last), from that of the state behind them, which `head`
+  // makes of the state behind the last layer of all.
   template <class Head>
-  Tensor back(int64_t first, int64_t last, const Tensor& state, const Tensor& gradient, const Head& head) {
+  void back(int64_t first, int64_t last, const Tensor& state, const Head& head) {
     if (s_.recompute_ == Recompute::two_level && last - first > 1) {
+      const Arena::Mark mark = s_.arena_.mark();
       std::vector<Tensor> states = {state};
       with(run_, {}, [&](Ctx& ctx) {
         for (int64_t layer = first; layer + 1 < last; ++layer)
           states.push_back(through(ctx, layer, layer + 1, states.back()));
         return 0;
       });
-      Tensor out = gradient;
       for (int64_t layer = last - 1; layer >= first; --layer)
-        out = back(layer, layer + 1, states[static_cast<size_t>(layer - first)], out, head);
-      return out;
+        back(layer, layer + 1, states[static_cast<size_t>(layer - first)], head);
+      s_.arena_.rewind(mark);
+      return;
     }
-    return with(s_.tape_, {}, [&](Ctx& ctx) {
+    with(s_.tape_, {}, [&](Ctx& ctx) {
       Tensor begin = state;
       s_.tape_.watch(begin);
       Tensor end = begin;
       for (int64_t layer = first; layer < last; ++layer) end = a_.layer(ctx, s_.model_, layer, end);
       s_.count_loads();
-      std::vector<Tape::Seed> seeds = {{end, last == layers() ? head(end) : gradient}};
+      if (last == layers()) head(end);
+      std::vector<Tape::Seed> seeds = {{end, gradient_}};
       if (balance_ != 0) s_.add_balance(ctx, balance_, seeds);
       s_.tape_.backward(ctx, seeds);
-      const Tensor out = kept(s_.tape_.gradient(begin));
+      set_gradient(s_.tape_.gradient(begin));
       s_.tape_.forget();
-      return out;
+      return 0;
     });
+  }
+
+  void set_gradient(const Tensor& t) {
+    LANDFALL_CHECK(t.contiguous() && t.type == gradient_.type && t.elements() == gradient_.elements());
+    std::memcpy(data<std::byte>(gradient_), data<std::byte>(t), static_cast<size_t>(t.elements() * size_of(t.type)));
   }
 
   // Losses of learned rows [at, at + kHeadRows) given the hidden states; `then` gets them as a tensor, too.
@@ -171,8 +179,9 @@ class Step::Pass {
     });
   }
 
-  // The gradient of the state behind the last layer; adds the losses to `sum`.
-  Tensor head_gradient(const Tensor& state, std::span<const double> weights, double& sum) {
+  // Makes gradient_ that of the state behind the last layer; adds the losses to `sum`.
+  void head_gradient(const Tensor& state, std::span<const double> weights, double& sum) {
+    const Arena::Mark mark = s_.arena_.mark();
     Tensor plain = state;
     plain.node = 0;
     const Tensor hidden = with(run_, {}, [&](Ctx& ctx) { return kept(a_.norm(ctx, s_.model_, plain)); });
@@ -193,14 +202,15 @@ class Step::Pass {
       for (double loss : some) sum += loss;
       s_.head_tape_.forget();
     }
-    return with(s_.head_tape_, {}, [&](Ctx& ctx) {
+    with(s_.head_tape_, {}, [&](Ctx& ctx) {
       s_.head_tape_.watch(plain);
       const Tape::Seed seed{a_.norm(ctx, s_.model_, plain), total};
       s_.head_tape_.backward(ctx, {&seed, 1});
-      const Tensor out = kept(s_.head_tape_.gradient(plain));
+      set_gradient(s_.head_tape_.gradient(plain));
       s_.head_tape_.forget();
-      return out;
+      return 0;
     });
+    s_.arena_.rewind(mark);
   }
 
   void add_rows(const Tensor& to, const Tensor& from) {
@@ -218,6 +228,7 @@ class Step::Pass {
 
   std::vector<int32_t> learned_;  // rows with a target
   double balance_ = 0;
+  Tensor gradient_;  // of the state that the way back has come to
 };
 
 Step::Step(const Model& model, const Trainable& trainable, ThreadPool& pool, KernelSet kernels, Recompute recompute)
@@ -279,20 +290,25 @@ int64_t Step::activation_bytes(const TrainingRows& rows) const {
   const Tensor state = a.embed(ctx, model_);
   const auto before = static_cast<int64_t>(count.activation_bytes());
   a.layer(ctx, model_, model_.config().layers - 1, state);  // where only some layers have experts, the last does
-  // An output and its gradient each.
+  // An output and its gradient each; a layer that is computed again had its outputs once before.
   const int64_t layer = 2 * (static_cast<int64_t>(count.activation_bytes()) - before);
   const int64_t bytes = state.elements() * size_of(state.type), layers = model_.config().layers;
   const int64_t root = std::llround(std::sqrt(static_cast<double>(layers)));
   const int64_t logits = 3 * static_cast<int64_t>(kHeadRows) * model_.config().vocab * 4;
+  const int64_t scratch = gemm_scratch_floats() * 4 * pool_.threads();
   switch (recompute_) {
     case Recompute::none:
-      return layers * layer + 6 * bytes + logits;
+      return layers * layer + 6 * bytes + logits + scratch;
     case Recompute::layer:
-      return layer + (layers + 6) * bytes + logits;
+      return layer + layer / 2 + (layers + 6) * bytes + logits + scratch;
     case Recompute::two_level:
-      return layer + (2 * root + 6) * bytes + logits;
+      return layer + layer / 2 + (2 * root + 6) * bytes + logits + scratch;
   }
   return 0;
+}
+
+int64_t Step::peak_bytes() const {
+  return static_cast<int64_t>(tape_.peak_bytes() + head_tape_.peak_bytes() + arena_.peak() + scratch_.peak());
 }
 
 std::vector<double> Step::losses(const TrainingRows& rows, bool reference) {

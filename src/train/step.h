@@ -39,8 +39,10 @@ class Step {
   // The loss of each learned row. reference: of the model as it was loaded, without what training has made of it.
   std::vector<double> losses(const TrainingRows& rows, bool reference = false);
 
-  // The most that add_gradients() keeps at once, without scratch; nothing is computed.
+  // About the most that add_gradients() will keep at once, scratch included; nothing is computed.
   int64_t activation_bytes(const TrainingRows& rows) const;
+  // What add_gradients() and losses() have kept at once at most so far, scratch included.
+  int64_t peak_bytes() const;
 
   // Of a parameter's `seen` weight: [experts, out, in] f32; without memory where nothing has reached it.
   Tensor gradient(const Parameter& parameter) const { return tape_.weight_gradient(parameter.seen.id); }

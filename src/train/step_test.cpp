@@ -5,8 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 #include <optional>
 
+#include "model/random_model.h"
 #include "model/testing.h"
 #include "tensor/testing.h"
 
@@ -187,6 +189,55 @@ TEST_P(StepTest, UnknownTargetsAreRefusedWithThoseThatThereAre) {
   const auto t = Trainable::lora(model(), {.targets = {"attn_x"}}, pool_);
   ASSERT_FALSE(t.ok());
   EXPECT_NE(t.status().message().find("attn_output"), std::string::npos) << t.status().message();
+}
+
+// The peak with everything kept grows with the depth, with layers computed again by one state a layer, and with two
+// levels as the square root of the depth. Estimates that runs are refused by are near to what is then taken.
+TEST(StepMemory, LiesOnTheCurvesOfTheEstimate) {
+  constexpr int64_t kRows = 256;
+  std::vector<int32_t> tokens(kRows), positions(kRows), targets(kRows);
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    tokens[i] = static_cast<int32_t>(i * 7 % 500);
+    positions[i] = static_cast<int32_t>(i);
+    targets[i] = static_cast<int32_t>(i * 3 % 500);
+  }
+  const landfall::Run run{0, kRows, 0, 0, true};
+  const TrainingRows rows{tokens, positions, targets, {&run, 1}};
+  ThreadPool pool(2);
+  std::map<std::pair<Recompute, int64_t>, double> peak;
+  for (const int64_t layers : {4, 16, 64}) {
+    const RandomModel what{.shape = {.name = "small",
+                                     .architecture = "llama",
+                                     .pre_tokenizer = "default",
+                                     .width = 64,
+                                     .layers = layers,
+                                     .heads = 4,
+                                     .kv_heads = 2,
+                                     .ffn = 192,
+                                     .vocab = 1024,
+                                     .context = 512},
+                           .type = "F32"};
+    const std::string path = temporary_path("layers_" + std::to_string(layers) + ".gguf");
+    ASSERT_TRUE(write_random_model(Env::real(), pool, what, path, nullptr).ok());
+    const LoadedModel loaded = load_for_test(path);
+    auto trainable = Trainable::full(loaded.model, pool);
+    ASSERT_TRUE(trainable.ok());
+    for (const Recompute recompute : {Recompute::none, Recompute::layer, Recompute::two_level}) {
+      Step step(loaded.model, *trainable, pool, available_kernel_sets().back(), recompute);
+      step.add_gradients(rows, std::vector<double>(kRows, 1.0 / kRows));
+      const auto estimate = static_cast<double>(step.activation_bytes(rows)),
+                 measured = static_cast<double>(step.peak_bytes());
+      std::printf("%2lld layers, recompute %d: estimate %6.2f MB, peak %6.2f MB, ratio %.2f\n",
+                  static_cast<long long>(layers), static_cast<int>(recompute), estimate / 1e6, measured / 1e6,
+                  measured / estimate);
+      EXPECT_NEAR(measured / estimate, 1, 0.15);
+      peak[{recompute, layers}] = measured;
+    }
+  }
+  const double state = kRows * 64 * 4;
+  const auto grown = [&](Recompute r) { return (peak[{r, 64}] - peak[{r, 16}]) / state; };
+  EXPECT_NEAR(grown(Recompute::layer), 48, 0.15 * 48);
+  EXPECT_NEAR(grown(Recompute::two_level), 2 * (8 - 4), 0.15 * 8);
 }
 
 INSTANTIATE_TEST_SUITE_P(Tiny, StepTest,

@@ -48,6 +48,8 @@ class Tape : public Reader {
   // Drops records, results and gradients of tensors; tensors made so far are constants from now on.
   void forget();
   void zero_gradients();  // their memory is kept
+  // Of results and gradients of tensors, at most so far.
+  size_t peak_bytes() const { return arena_.peak(); }
 
  private:
   struct Node {
