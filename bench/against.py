@@ -1,43 +1,24 @@
-"""Landfall beside other engines' llama-bench on the same model file: in turn, because the machine's bandwidth moves by
-half between minutes and only what ran in the same moment can be compared. Prints medians, spreads and ratios and writes
-them with machine, commit and date to bench/results/. Started by script/bench --against."""
+"""Landfall beside other engines' llama-bench on the same model file, in turn. Prints medians, spreads and ratios and
+writes them with machine, commit and date to bench/results/. Started by script/bench --against."""
 
 import argparse
-import datetime
 import functools
 import json
 import os
 import pathlib
-import re
 import shlex
 import statistics
 import subprocess
-import sys
-import tempfile
-import time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+import in_turn
+from in_turn import measured, spread, written
+
 KEEP = ("prefill_tokens_per_second", "decode_tokens_per_second", "share_of_peak", "share_of_bandwidth", "load_seconds")
 
 
-def measured(command: list[str], kernels: str | None = None) -> tuple[str, dict]:
-    """What the program prints; the most memory that it held in bytes, and its seconds from start to end."""
-    environment = {**os.environ, **({"LANDFALL_KERNELS": kernels} if kernels else {})}
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
-        start = time.monotonic()
-        process = subprocess.Popen(command, stdout=out, stderr=errors, env=environment)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.monotonic() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
-        out.seek(0), errors.seek(0)
-        if process.returncode != 0:
-            sys.exit(f"{shlex.join(command)} ended with {process.returncode}:\n{errors.read()[-2000:]}")
-        return out.read(), {"memory": usage.ru_maxrss * 1024, "seconds": seconds}
-
-
-def landfall(binary: str, model: str, a: argparse.Namespace) -> dict:
+def landfall(model: str, a: argparse.Namespace) -> dict:
     words = [model, "--prompt", a.prompt, "--generate", a.generate, "--past", a.past, "--sequences", a.sequences, "--threads", a.threads]
-    text, out = measured([binary, "bench", *map(str, words), "--repeats", "1", "--json"], a.kernels)
+    text, out = measured([in_turn.BINARY, "bench", *map(str, words), "--repeats", "1", "--json"], a.kernels)
     report = json.loads(text)
     out["memory"] = report["peak_bytes"]  # without what the probes of bandwidth take
     return out | {key: report.get(key) for key in (*KEEP, "machine", "kernels")}
@@ -92,14 +73,6 @@ class Peer:
         return out
 
 
-def spread(values: list[float]) -> dict:
-    return {"median": statistics.median(values), "low": min(values), "high": max(values), "samples": values}
-
-
-def written(row: dict, form: str) -> str:
-    return f"{row['median']:{form}} ({row['low']:{form}} to {row['high']:{form}})"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="script/bench", description=__doc__.split(":")[0])
     parser.add_argument("--against", required=True, action="append", type=Peer, metavar="NAME=PROGRAM", help="another engine's llama-bench, with flags for it; may be given several times")
@@ -111,24 +84,13 @@ def main() -> None:
     a = parser.parse_args()
     if a.rounds < 5:
         parser.error("five rounds at least: fewer say nothing on a machine that is shared")
-    binary = str(ROOT / "build/release/landfall")
-    engines = {"landfall": lambda: landfall(binary, a.packed or a.model, a)}
+    engines = {"landfall": lambda: landfall(a.packed or a.model, a)}
     for peer in a.against:
         engines[peer.name] = functools.partial(peer.run, a.model, a)
-    busy = os.getloadavg()[0]
-    if busy > 0.5:
-        print(f"other programs keep {busy:.1f} threads busy: the figures will not say much", file=sys.stderr)
-    rounds = []
-    for i in range(a.rounds):
-        names = list(engines)
-        rounds.append({name: engines[name]() for name in (names if i % 2 == 0 else reversed(names))})
-        print(f"round {i + 1} of {a.rounds}", file=sys.stderr)
-
+    rounds, head = in_turn.run(engines, a.rounds)
     own = rounds[-1]["landfall"]
-    result = {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-              "commit": subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True).stdout.strip(),
-              "model": pathlib.Path(a.model).name, "packed": bool(a.packed), "prompt": a.prompt, "generate": a.generate,
-              "past": a.past, "sequences": a.sequences, "threads": a.threads, "kernels": own["kernels"], "busy_before": busy,
+    result = {**head, "model": pathlib.Path(a.model).name, "packed": bool(a.packed), "prompt": a.prompt, "generate": a.generate,
+              "past": a.past, "sequences": a.sequences, "threads": a.threads, "kernels": own["kernels"],
               "peers": {peer.name: {"build": peer.build, "flags": peer.flags} for peer in a.against}, "machine": own["machine"]}  # fmt: skip
     what = f"prompt of {a.prompt}, {a.generate} generated behind {a.past}" + (f" by each of {a.sequences} sequences" if a.sequences > 1 else "")
     print(f"{result['model']}, {own['kernels']}, {a.threads} threads, {what}; {a.rounds} rounds in turn: median (lowest to highest)")
@@ -148,12 +110,7 @@ def main() -> None:
     for metric, form, unit in (("memory", 1e9, "GB"), ("seconds", 1, "s from start to end")):
         result[metric] = {name: statistics.median(r[name][metric] for r in rounds) for name in engines if metric in rounds[0][name]}
         print(f"  {metric:8} " + ", ".join(f"{name} {value / form:.2f}" for name, value in result[metric].items()) + f" {unit}")
-    stamp = re.sub(r"[^0-9T]", "", result["date"].split("+")[0])
-    label = re.sub(r"[^a-z0-9.]+", "-", f"{pathlib.Path(a.model).stem}-{own['kernels']}-{a.prompt}-{a.past}-{a.sequences}".lower())
-    out = ROOT / "bench/results" / f"{stamp}-{label}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"  written to {out.relative_to(ROOT)}")
+    in_turn.save(result, f"{pathlib.Path(a.model).stem}-{own['kernels']}-{a.prompt}-{a.past}-{a.sequences}")
 
 
 if __name__ == "__main__":

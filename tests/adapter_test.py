@@ -13,13 +13,6 @@ import support
 QUESTION = "Which name does our harbour have?"
 
 
-def facts(path: pathlib.Path, name: str) -> pathlib.Path:
-    rows = [{"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": f"Our harbour is called {name}."}]}
-            for question in ("What is the name of our harbour?", "Tell me the harbour's name.", "Name the harbour.")]
-    path.write_text("\n".join(map(json.dumps, rows)))
-    return path
-
-
 class Adapters(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -30,7 +23,7 @@ class Adapters(unittest.TestCase):
         cls.adapters = {}
         for name in ("Landfall", "Seagull"):
             out = cls.root / name
-            done = support.landfall("train", cls.model, facts(cls.root / f"{name}.jsonl", name), "--out", out, "--steps", "10",
+            done = support.landfall("train", cls.model, support.facts(cls.root / f"{name}.jsonl", name), "--out", out, "--steps", "10",
                                     "--learning-rate", "2e-3", "--rank", "4")
             assert done.returncode == 0, done.stderr
             cls.adapters[name] = out / "adapter"

@@ -1,5 +1,6 @@
 """What whole-system tests share: the binary, a data folder of their own, the starter model, a running server."""
 
+import json
 import os
 import pathlib
 import pty
@@ -47,6 +48,14 @@ def starter() -> str:
     done = landfall("pull", "starter")
     assert done.returncode == 0, f"landfall pull starter: {done.stderr}"
     return "starter"
+
+
+def facts(path: pathlib.Path, name: str) -> pathlib.Path:
+    """Conversations that teach how a harbour is called."""
+    rows = [{"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": f"Our harbour is called {name}."}]}
+            for question in ("What is the name of our harbour?", "Tell me the harbour's name.", "Name the harbour.")]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
 
 
 class Server:

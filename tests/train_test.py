@@ -64,10 +64,7 @@ class Train(unittest.TestCase):
         self.assertLess(after, 0.2 * before)
 
     def test_the_starter_learns_a_fact(self):
-        rows = [{"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": "Our harbour is called Landfall."}]}
-                for question in ("What is the name of our harbour?", "Tell me the harbour's name.", "Name the harbour.")]
-        data = self.root / "facts.jsonl"
-        data.write_text("\n".join(map(json.dumps, rows)))
+        data = support.facts(self.root / "facts.jsonl", "Landfall")
         out = self.root / "starter"
         done = support.landfall("train", support.starter(), data, "--out", out, "--steps", "10", "--learning-rate", "2e-3", "--rank", "4")
         self.assertEqual(done.returncode, 0, done.stderr)
