@@ -68,8 +68,9 @@ struct Routing {
 // bias [1, E] or null: added to the sigmoid scores for the choice only.
 Routing router(Ctx& ctx, const Tensor& scores, const Weight* bias, const RouterSpec& spec);
 
-// Of each run of the batch, how unevenly its rows use the experts: 1 when all experts are chosen equally often or scored
-// alike, up to E when one gets all. scores [R, E] as the router's, ids [R, K] as it chose -> [runs]. For training.
+// Of each run of the batch, how unevenly its rows use the experts: 1 when all experts are chosen equally often or
+// scored alike, up to E when one gets all. scores [R, E] as the router's, ids [R, K] as it chose -> [runs]. For
+// training.
 Tensor balance_loss(Ctx& ctx, const Tensor& scores, const Tensor& ids, RouterSpec::Gate gate);
 
 // sum over k of weights[r, k] * x[r, k, :], in order of k: x [R, K, D], weights [R, K] -> [R, D]
