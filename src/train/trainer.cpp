@@ -81,8 +81,7 @@ Status restore_part(const Checkpoint& c, const std::string& part, std::span<cons
 
 Trainer::Trainer(Env& env, const Model& model, Trainable& trainable, const Packing& packing, const Packing* validation,
                  ThreadPool& pool, TrainerOptions options)
-    : env_(env),
-      model_(model),
+    : model_(model),
       trainable_(trainable),
       packing_(packing),
       validation_(validation),

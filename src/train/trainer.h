@@ -100,7 +100,6 @@ class Trainer {
   // Goes back to the weights of the best validation.
   Status take_best(const TrainerHooks& hooks);
 
-  Env& env_;
   const Model& model_;
   Trainable& trainable_;
   const Packing& packing_;
