@@ -5,6 +5,7 @@
 
 #include "cli/interrupt.h"
 #include "cli/model_loading.h"
+#include "cli/peak_memory.h"
 #include "cli/terminal.h"
 #include "cli/train_recipe.h"
 #include "cli/training_flags.h"
@@ -250,6 +251,7 @@ Status run(CommandContext& context) {
         },
         model));
   }
+  const int64_t loaded = peak_resident_bytes(context.env);
   LoraOptions lora_options{.targets = split(a.text("targets")), .seed = seed};
   LANDFALL_ASSIGN(lora_options.rank, integer(a, "rank", 8, 1, 1024));
   LANDFALL_ASSIGN(lora_options.alpha, number(a, "alpha", 16, 1e-3, 1e5));
@@ -280,6 +282,9 @@ Status run(CommandContext& context) {
   const Status trained = trainer.run(hooks);
   LANDFALL_TRY(watching->close());
   LANDFALL_TRY(trained);
+  std::fprintf(stderr, "memory: at most %s beside the model; the estimate was %s\n",
+               human_bytes(static_cast<uint64_t>(peak_resident_bytes(context.env) - loaded)).c_str(),
+               human_bytes(static_cast<uint64_t>(needed)).c_str());
   return write_result(context, out, source, model, trainable, lora_options, pool);
 }
 
