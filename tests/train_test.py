@@ -111,6 +111,8 @@ class Train(unittest.TestCase):
                 (["train", self.model, self.root / "missing.jsonl", "--out", out], "missing.jsonl"),
                 (self.command(out, "--context", "100000"), "256"),
                 (self.command(out, "--schedule", "square"), "cosine, linear, wsd"),
+                (self.command(out, "--patience", "2"), "give that too"),
+                (self.command(out, "--moment-bits", "16"), "one of: 32, 8"),
                 (self.command(out, "--method", "lora", "--targets", "attn_x"), "attn_output")):
             done = support.landfall(*arguments)
             self.assertNotEqual(done.returncode, 0)
