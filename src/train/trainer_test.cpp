@@ -208,7 +208,7 @@ TEST_F(DeepseekTrainerTest, SelectionBiasesMoveAndContinueBitForBit) {
 }
 
 TEST_F(DeepseekTrainerTest, ALossForBalanceMakesExpertsEquallyBusy) {
-  options_.schedule.steps = 40;
+  options_.schedule.steps = 24;
   std::vector<std::vector<double>> imbalance;
   on_step_ = [&](const StepReport& r) { imbalance.push_back(r.imbalance); };
   auto last_ten = [&](double weight) {
