@@ -1,8 +1,8 @@
 // The sequence-wise loss for experts that are used unevenly (DeepSeek-V2, arXiv 2405.04434, equations 23 to 25;
-// DeepSeek-V3, arXiv 2412.19437, equations 17 to 20). For the T rows of one run, of which each has chosen K of E
-// experts:
-//   f_e = E / (K T) times the choices of e,  P_e = mean over rows of the normalised score,  loss = sum over e of f_e
-//   P_e.
+// DeepSeek-V3, arXiv 2412.19437, equations 17 to 20). For the T rows of a run, each with K of E experts chosen:
+//   f_e = E / (K T) times the choices of e
+//   P_e = mean over rows of the normalised score of e
+//   loss = sum over e of f_e P_e
 // The choices are held fixed; the gradient goes through P.
 #include "tensor/ops/common.h"
 #include "tensor/ops/gate.h"
