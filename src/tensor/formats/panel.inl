@@ -107,15 +107,15 @@ LANDFALL_INLINE void add_block(const I32* line, const F32* scale, const F32* min
   constexpr bool kSigned = largest_code<F>() > 127 && kSignedBytes;
   const int8_t* code[N];
   int32_t exponent[N];
-  LANDFALL_UNROLL
+  LANDFALL_UNROLL_ROWS
   for (int n = 0; n < N; ++n) {
     code[n] = reinterpret_cast<const int8_t*>(x[n]);
     exponent[n] = read_i32(code[n] + 32);
   }
-  LANDFALL_UNROLL
+  LANDFALL_UNROLL_ROWS
   for (int part = 0; part < kParts; ++part) {
     I32 sum[N];
-    LANDFALL_UNROLL
+    LANDFALL_UNROLL_ROWS
     for (int n = 0; n < N; ++n) {
       if constexpr (F::kBias == 0 || kSigned) {
         sum[n] = set_i32(0);
@@ -124,7 +124,7 @@ LANDFALL_INLINE void add_block(const I32* line, const F32* scale, const F32* min
       }
     }
     dot_lines<largest_code<F>(), kLines, N>(line + part * kLines, code, part * 16, sum);
-    LANDFALL_UNROLL
+    LANDFALL_UNROLL_ROWS
     for (int n = 0; n < N; ++n) {
       acc[n] = fma(scaled(sum[n], exponent[n]), scale[part], acc[n]);
       if constexpr (kHasOffset<F>) {
@@ -144,7 +144,7 @@ void int8_tile(const std::byte* panel, const PackedRows& x, int64_t first, float
   constexpr int kWhole = T / kTogether * kTogether;
   const std::byte* row[T];
   F32 acc[T];
-  LANDFALL_UNROLL
+  LANDFALL_UNROLL_ROWS
   for (int t = 0; t < T; ++t) {
     row[t] = x.data + x.place(first + t) * x.stride;
     acc[t] = zero();
@@ -163,17 +163,17 @@ void int8_tile(const std::byte* panel, const PackedRows& x, int64_t first, float
         load_scales<F>(unit, g * kParts + part, scale[part], minus_offset[part]);
         if constexpr (kHasOffset<F>) minus_offset[part] = sub(zero(), minus_offset[part]);
       }
-      LANDFALL_UNROLL
+      LANDFALL_UNROLL_ROWS
       for (int t = 0; t < kWhole; t += kTogether) {
         add_block<F, kTogether>(line, scale, minus_offset, row + t, acc + t);
       }
       if constexpr (kWhole < T) add_block<F, T - kWhole>(line, scale, minus_offset, row + kWhole, acc + kWhole);
-      LANDFALL_UNROLL
+      LANDFALL_UNROLL_ROWS
       for (int t = 0; t < T; ++t) row[t] += sizeof(CodeBlock);
     }
     if constexpr (T > 1) fetch_ahead<L::kUnitBytes>(unit + panel_bytes);
   }
-  LANDFALL_UNROLL
+  LANDFALL_UNROLL_ROWS
   for (int t = 0; t < T; ++t) store(y + t * y_stride, mul(acc[t], set_f32(x.scale[x.place(first + t)])));
 }
 
@@ -196,38 +196,12 @@ inline void unpack_group(const uint8_t* unit, int64_t g, float* out, int64_t str
   }
 }
 
-// Unpacked columns [x.columns][16] times T rows, added to the sums in y.
-template <class, int T>
-void f32_tile(const std::byte* unpacked, const PackedRows& x, int64_t first, float* y, int64_t y_stride) {
-  const auto* w = reinterpret_cast<const float*>(unpacked);
-  const float* row[T];
-  F32 acc[T];
-  LANDFALL_UNROLL
-  for (int t = 0; t < T; ++t) {
-    row[t] = reinterpret_cast<const float*>(x.data + x.place(first + t) * x.stride);
-    acc[t] = load_f32(y + t * y_stride);
-  }
-  for (int64_t c = 0; c < x.columns; c += 2, w += 32) {
-    const F32 even = load_f32(w), odd = load_f32(w + 16);
-    LANDFALL_UNROLL
-    for (int t = 0; t < T; ++t) {
-      acc[t] = fma(even, set_f32(row[t][c]), acc[t]);
-      acc[t] = fma(odd, set_f32(row[t][c + 1]), acc[t]);
-    }
-  }
-  LANDFALL_UNROLL
-  for (int t = 0; t < T; ++t) store(y + t * y_stride, acc[t]);
-}
+// Unpacked columns [x.columns][16] times rows, added to the sums in y: tensor/unpacked.inl, which no format changes.
+void multiply_unpacked(const float* w, const PackedRows& x, int64_t first, int64_t rows, float* y, int64_t y_stride);
 
 template <class F>
 void panel_int8(const std::byte* panel, const PackedRows& x, int64_t first, int64_t rows, float* y, int64_t y_stride) {
   LANDFALL_TILES(int8_tile, F);
-}
-
-template <class F>
-void unpacked_rows(const std::byte* panel, const PackedRows& x, int64_t first, int64_t rows, float* y,
-                   int64_t y_stride) {
-  LANDFALL_TILES(f32_tile, F);
 }
 
 // Columns are unpacked once for all rows, as many at a time as stay in the first-level cache.
@@ -245,7 +219,7 @@ void panel_f32(const std::byte* panel, const PackedRows& x, int64_t first, int64
     for (int64_t c = 0; c < part.columns; c += F::kBlock, unit += L::kUnitBytes) {
       for (int64_t g = 0; g < L::kGroups32; ++g) unpack_group<F>(unit, g, w + (c + 32 * g) * 16);
     }
-    unpacked_rows<F>(reinterpret_cast<const std::byte*>(w), part, first, rows, y, y_stride);
+    multiply_unpacked(w, part, first, rows, y, y_stride);
   }
 }
 
