@@ -3,7 +3,7 @@
 #include <cstdint>
 
 #include "base/gzip.h"
-#include "lifecycle/dictionary.h"
+#include "data/dictionary.h"
 #include "model/tokenizer/utf8.h"
 
 using namespace landfall;

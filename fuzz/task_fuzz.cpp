@@ -2,8 +2,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "lifecycle/evaluation/contamination.h"
-#include "lifecycle/evaluation/task.h"
+#include "data/contamination.h"
+#include "data/task.h"
 
 using namespace landfall;
 

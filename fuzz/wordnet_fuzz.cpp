@@ -2,8 +2,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "lifecycle/medical_part.h"
-#include "lifecycle/wordnet.h"
+#include "data/medical_part.h"
+#include "data/wordnet.h"
 #include "memory_env.h"
 
 using namespace landfall;

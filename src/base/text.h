@@ -1,6 +1,7 @@
 // Small questions about texts that come from files and from the network. White space is ASCII's.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 namespace landfall {
@@ -14,6 +15,12 @@ inline std::string_view trimmed(std::string_view text, std::string_view away = k
   const size_t begin = text.find_first_not_of(away);
   if (begin == std::string_view::npos) return {};
   return text.substr(begin, text.find_last_not_of(away) - begin + 1);
+}
+
+inline std::string ascii_lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return out;
 }
 
 }  // namespace landfall

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/text.h"
 #include "data/row_shapes.h"
 #include "data/source_rows.h"
 #include "model/tokenizer/utf8.h"
@@ -16,12 +17,6 @@ constexpr JsonLimits kRowLimits{.bytes = kMaxRowBytes, .depth = 32, .values = 1'
 constexpr std::string_view kKnown =
     "known are \"text\"; \"instruction\" with \"output\"; \"conversations\"; \"messages\"; \"chosen\" with "
     "\"rejected\"";
-
-std::string ascii_lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return out;
-}
 
 std::string keys_of(const Json& row) {
   std::string out;

@@ -5,16 +5,17 @@
 
 #include "base/counter_random.h"
 #include "base/json.h"
+#include "base/text.h"
+#include "data/contamination.h"
+#include "data/dictionary.h"
+#include "data/medical_part.h"
+#include "data/ngrams.h"
 #include "data/permutation.h"
+#include "data/task.h"
+#include "data/wordnet.h"
 #include "data/words.h"
-#include "lifecycle/dictionary.h"
-#include "lifecycle/evaluation/contamination.h"
-#include "lifecycle/evaluation/ngrams.h"
-#include "lifecycle/evaluation/task.h"
 #include "lifecycle/exercises.h"
-#include "lifecycle/medical_part.h"
 #include "lifecycle/store.h"
-#include "lifecycle/wordnet.h"
 
 namespace landfall {
 namespace {
@@ -68,12 +69,6 @@ class TrainingRows {
   const NgramSet& guarded_;
 };
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return out;
-}
-
 // Small letters alone, words and parts of them apart: no names, no taxa.
 bool is_common_word(const std::string& lemma) {
   return std::all_of(lemma.begin(), lemma.end(), [](char c) { return (c >= 'a' && c <= 'z') || c == ' ' || c == '-'; });
@@ -82,7 +77,7 @@ bool is_common_word(const std::string& lemma) {
 // Whether the definition has a word that begins like one of the lemma's, which would tell it apart by its looks.
 bool gives_itself_away(const std::string& lemma, const std::string& definition) {
   constexpr size_t kAlike = 4;  // letters
-  const std::string text = lower(definition);
+  const std::string text = ascii_lower(definition);
   for (size_t at = 0; at < lemma.size();) {
     const size_t end = std::min(lemma.find_first_of(" -", at), lemma.size());
     if (end - at >= kAlike && text.find(lemma.substr(at, kAlike)) != std::string::npos) return true;

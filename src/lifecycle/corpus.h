@@ -1,9 +1,9 @@
 // Open text from distribution packages, made into what a model is trained on and what it is examined with. Sources:
-// WordNet (lifecycle/wordnet.h) and the dictionaries of lifecycle/dictionary.h; exercises are made up here. What is
+// WordNet (data/wordnet.h) and the dictionaries of data/dictionary.h; exercises are made up here. What is
 // written depends on the packages and the seed alone, to the byte.
 //
 //   general.jsonl         {"text"}: dictionary entries, and WordNet's words outside medicine as prose
-//   medicine.jsonl        {"text"}: the same for the medical part (lifecycle/medical_part.h) and for medical entries
+//   medicine.jsonl        {"text"}: the same for the medical part (data/medical_part.h) and for medical entries
 //   chat.jsonl            {"messages"}: what a word means (outside medicine), arithmetic, following a form
 //   medicine_chat.jsonl   {"messages"}: what a medical word means
 //   tasks/definitions.jsonl, tasks/medicine.jsonl      multiple choice: what a word means, of four definitions
@@ -12,7 +12,7 @@
 //   corpus.json           {"seed", "files": {name: {"rows", "bytes"}}, "dropped": {name: rows}}
 //
 // Rows of the first four stand in an order drawn from the seed, and so do the items of a task: its first n are a fair
-// sample. Items have the format of lifecycle/evaluation/task.h. They are set apart by synset before any training text
+// sample. Items have the format of data/task.h. They are set apart by synset before any training text
 // is written, and no row of the first four files holds eight consecutive words of a definition or example of a synset
 // that is set apart, nor the question and answer of an exercise: rows that do are dropped and counted, and so are
 // entries that a dictionary took from an earlier WordNet, whose words differ too little from what may be set apart. The

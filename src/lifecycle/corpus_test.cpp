@@ -8,7 +8,7 @@
 #include <set>
 
 #include "data/examples.h"
-#include "lifecycle/evaluation/task.h"
+#include "data/task.h"
 #include "lifecycle/testing.h"
 
 namespace landfall {

@@ -7,6 +7,7 @@
 
 #include "base/env.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "lifecycle/digest.h"
 #include "lifecycle/store.h"
 
@@ -57,12 +58,6 @@ Result<HubFile> file_from_json(const Json& row) {
   return out;
 }
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return out;
-}
-
 bool all_digits(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isdigit(c); });
 }
@@ -100,7 +95,7 @@ struct GgufModel {
 std::vector<GgufModel> gguf_models(const std::vector<HubFile>& files) {
   std::vector<GgufModel> out;
   for (const HubFile& file : files) {
-    const std::string name = lower(file_name(file.path));
+    const std::string name = ascii_lower(file_name(file.path));
     // Files beside a language model: the part that sees pictures, statistics for quantising.
     if (!name.ends_with(".gguf") || name.rfind("mmproj", 0) == 0 || name.find("imatrix") != std::string::npos) continue;
     const GgufName split = split_name(file.path);
@@ -119,10 +114,11 @@ std::vector<GgufModel> gguf_models(const std::vector<HubFile>& files) {
 }
 
 bool means(const GgufModel& model, const std::string& wanted) {
-  const std::string w = lower(wanted);
-  if (lower(model.label) == w || lower(model.stem) == w) return true;
-  return std::any_of(model.files.begin(), model.files.end(),
-                     [&](const auto& f) { return f.second.path == wanted || lower(file_name(f.second.path)) == w; });
+  const std::string w = ascii_lower(wanted);
+  if (ascii_lower(model.label) == w || ascii_lower(model.stem) == w) return true;
+  return std::any_of(model.files.begin(), model.files.end(), [&](const auto& f) {
+    return f.second.path == wanted || ascii_lower(file_name(f.second.path)) == w;
+  });
 }
 
 std::string choices(const std::vector<const GgufModel*>& models) {
@@ -278,7 +274,7 @@ Result<std::vector<HubFile>> list_hub_files(HttpClient& client, const HubReposit
 
 std::string quantization_in_name(std::string_view file) {
   std::string_view stem = file_name(file);
-  if (lower(stem).ends_with(".gguf")) stem = stem.substr(0, stem.size() - 5);
+  if (ascii_lower(stem).ends_with(".gguf")) stem = stem.substr(0, stem.size() - 5);
   std::string found;
   std::string_view before;
   while (!stem.empty()) {

@@ -5,16 +5,10 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/text.h"
+
 namespace landfall {
 namespace {
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return out;
-}
 
 enum class Address { none, loopback, other };
 
@@ -42,24 +36,24 @@ std::string host_part(std::string_view text) {
     if (end == text.npos) return "";
     const std::string_view rest = text.substr(end + 1);
     if (!rest.empty() && (rest[0] != ':' || !is_port(rest.substr(1)))) return "";
-    const std::string host = lower(text.substr(1, end - 1));
+    const std::string host = ascii_lower(text.substr(1, end - 1));
     return host.find(':') == host.npos ? "" : host;
   }
   const size_t colon = text.find(':');
   if (colon != text.npos && !is_port(text.substr(colon + 1))) return "";
-  return lower(text.substr(0, colon));
+  return ascii_lower(text.substr(0, colon));
 }
 
 }  // namespace
 
 bool is_loopback_host(std::string_view host) {
-  const std::string name = lower(host);
+  const std::string name = ascii_lower(host);
   return name == "localhost" || address_kind(name) == Address::loopback;
 }
 
 HostGuard::HostGuard(bool loopback_only, std::vector<std::string> names)
     : loopback_only_(loopback_only), names_(std::move(names)) {
-  for (std::string& name : names_) name = lower(name);
+  for (std::string& name : names_) name = ascii_lower(name);
 }
 
 bool HostGuard::allows_host(std::string_view header) const {
@@ -73,7 +67,7 @@ bool HostGuard::allows_host(std::string_view header) const {
 bool HostGuard::allows_origin(std::string_view header) const {
   const size_t colon = header.find("://");
   if (colon == header.npos) return false;
-  const std::string scheme = lower(header.substr(0, colon));
+  const std::string scheme = ascii_lower(header.substr(0, colon));
   if (scheme != "http" && scheme != "https") return true;
   return allows_host(header.substr(colon + 3));
 }

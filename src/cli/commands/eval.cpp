@@ -8,7 +8,7 @@
 #include "cli/model_loading.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
-#include "lifecycle/evaluation/contamination.h"
+#include "data/contamination.h"
 #include "lifecycle/evaluation/examinee.h"
 #include "lifecycle/evaluation/perplexity.h"
 #include "lifecycle/evaluation/statistics.h"

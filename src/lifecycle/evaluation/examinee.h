@@ -14,7 +14,7 @@
 
 #include "base/env.h"
 #include "base/result.h"
-#include "lifecycle/evaluation/task.h"
+#include "data/task.h"
 #include "model/chat/chat_format.h"
 #include "runtime/load.h"
 

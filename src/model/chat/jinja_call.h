@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/text.h"
 #include "model/chat/jinja_builtins.h"
 
 namespace landfall::jinja {

@@ -2,6 +2,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "base/text.h"
 #include "model/chat/jinja_call.h"
 #include "model/tokenizer/utf8.h"
 

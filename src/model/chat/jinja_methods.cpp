@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "base/text.h"
 #include "model/chat/jinja_call.h"
 #include "model/tokenizer/utf8.h"
 

@@ -161,6 +161,5 @@ size_t code_points(std::string_view text);
 std::string_view strip(std::string_view text, const std::string* set, bool left, bool right);
 std::vector<std::string_view> split_lines(std::string_view text);
 std::string ascii_upper(std::string_view text);
-std::string ascii_lower(std::string_view text);
 
 }  // namespace landfall::jinja

@@ -1,11 +1,11 @@
-#include "lifecycle/evaluation/contamination.h"
+#include "data/contamination.h"
 
 #include <algorithm>
 #include <unordered_map>
 
 #include "data/examples.h"
+#include "data/ngrams.h"
 #include "data/words.h"
-#include "lifecycle/evaluation/ngrams.h"
 
 namespace landfall {
 namespace {

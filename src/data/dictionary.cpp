@@ -1,4 +1,4 @@
-#include "lifecycle/dictionary.h"
+#include "data/dictionary.h"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "lifecycle/evaluation/ngrams.h"
+#include "data/ngrams.h"
 
 #include <algorithm>
 #include <span>

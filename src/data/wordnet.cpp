@@ -1,4 +1,4 @@
-#include "lifecycle/wordnet.h"
+#include "data/wordnet.h"
 
 #include <algorithm>
 #include <charconv>

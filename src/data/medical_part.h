@@ -11,7 +11,7 @@
 
 #include <vector>
 
-#include "lifecycle/wordnet.h"
+#include "data/wordnet.h"
 
 namespace landfall {
 

@@ -1,4 +1,4 @@
-#include "lifecycle/evaluation/task.h"
+#include "data/task.h"
 
 #include <gtest/gtest.h>
 

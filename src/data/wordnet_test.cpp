@@ -1,9 +1,9 @@
-#include "lifecycle/wordnet.h"
+#include "data/wordnet.h"
 
 #include <gtest/gtest.h>
 
 #include "base/testing.h"
-#include "lifecycle/medical_part.h"
+#include "data/medical_part.h"
 
 namespace landfall {
 namespace {

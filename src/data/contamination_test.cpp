@@ -1,4 +1,4 @@
-#include "lifecycle/evaluation/contamination.h"
+#include "data/contamination.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "lifecycle/medical_part.h"
+#include "data/medical_part.h"
 
 #include <algorithm>
 #include <string_view>

@@ -1,4 +1,4 @@
-#include "lifecycle/evaluation/task.h"
+#include "data/task.h"
 
 #include <algorithm>
 
@@ -14,7 +14,7 @@ constexpr size_t kMaxChoices = 64;
 
 Status refused(const std::string& why) { return Status(Code::invalid_argument, why); }
 
-Result<std::string> text_of(const Json& value, const std::string& what) {
+Result<std::string> filled_text(const Json& value, const std::string& what) {
   if (!value.is_string() || value.string().empty()) return refused(what + " is not a text, or is empty");
   return value.string();
 }
@@ -26,12 +26,12 @@ Result<TaskItem> item_of(std::string_view row, uint64_t line) {
   TaskItem out;
   out.id = std::to_string(line);
   if (json.find("id")) {
-    LANDFALL_ASSIGN(out.id, text_of(json["id"], "'id'"));
+    LANDFALL_ASSIGN(out.id, filled_text(json["id"], "'id'"));
   }
-  LANDFALL_ASSIGN(out.question, text_of(json["question"], "'question'"));
+  LANDFALL_ASSIGN(out.question, filled_text(json["question"], "'question'"));
   const Json* choices = json.find("choices");
   if (!choices) {
-    LANDFALL_ASSIGN(out.answer, text_of(json["answer"], "'answer' of an item without 'choices'"));
+    LANDFALL_ASSIGN(out.answer, filled_text(json["answer"], "'answer' of an item without 'choices'"));
     if (out.answer.find_first_of("\r\n") != std::string::npos) return refused("'answer' has more than one line");
     return out;
   }
@@ -41,7 +41,7 @@ Result<TaskItem> item_of(std::string_view row, uint64_t line) {
                    " are possible");
   }
   for (size_t i = 0; i < count; ++i) {
-    LANDFALL_ASSIGN(std::string choice, text_of(choices->array()[i], "choice " + std::to_string(i)));
+    LANDFALL_ASSIGN(std::string choice, filled_text(choices->array()[i], "choice " + std::to_string(i)));
     out.choices.push_back(std::move(choice));
   }
   const int64_t correct = json["answer"].integer(-1);
