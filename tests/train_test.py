@@ -119,6 +119,15 @@ class Train(unittest.TestCase):
             self.assertIn(message, done.stderr)
             self.assertFalse((out / "checkpoints").exists())
 
+    def test_too_little_memory_is_said_before_work_starts(self):
+        text = self.root / "long.txt"
+        text.write_text(" ".join(f"{number * number}" for number in range(150_000)))
+        out = self.root / "large"
+        done = support.landfall("train", support.starter(), text, "--method", "full", "--sequences", "10000", "--out", out)
+        self.assertEqual(done.returncode, 7, done.stderr)
+        self.assertRegex(done.stderr, r"training takes about [0-9.]+ [GT]B, and [0-9.]+ [GT]B are free; give a smaller --sequences")
+        self.assertFalse((out / "checkpoints").exists())
+
     def test_another_run_in_the_same_folder_is_refused(self):
         out = self.root / "same"
         self.assertEqual(self.train(out, "--steps", "3").returncode, 0)

@@ -36,6 +36,7 @@ class Moment {
   // What a checkpoint holds, in this order.
   std::span<std::byte> codes();
   std::span<std::byte> scales() { return std::as_writable_bytes(std::span(scales_)); }
+  int64_t bytes() const { return static_cast<int64_t>((floats_.size() + scales_.size()) * 4 + codes_.size()); }
 
  private:
   int64_t numbers_;

@@ -22,6 +22,12 @@ Optimizer::Optimizer(const OptimizerOptions& options, std::span<const Parameter>
   }
 }
 
+int64_t Optimizer::bytes() const {
+  int64_t sum = 0;
+  for (const Moments& m : moments_) sum += m.first.bytes() + m.second.bytes();
+  return sum;
+}
+
 double Optimizer::norm(std::span<const Parameter> parameters, std::span<const Tensor> gradients, ThreadPool& pool) {
   double squares = 0;
   for (size_t i = 0; i < parameters.size(); ++i) {

@@ -39,6 +39,7 @@ class Optimizer {
     Moment first, second;  // as Parameter::value; Muon has no second
   };
   std::span<Moments> moments() { return moments_; }
+  int64_t bytes() const;  // of all moments
 
  private:
   bool by_muon(const Parameter& p) const { return options_.kind == OptimizerOptions::Kind::muon && p.hidden; }

@@ -150,6 +150,14 @@ void describe(const TokenDataset& data, const std::string& path, const std::stri
   }
 }
 
+Status check_memory(int64_t needed, int64_t available) {
+  if (needed <= available) return {};
+  return Status(Code::resource_exhausted,
+                "training takes about " + human_bytes(static_cast<uint64_t>(needed)) + ", and " +
+                    human_bytes(static_cast<uint64_t>(available)) +
+                    " are free; give a smaller --sequences or --context, '--recompute two-level', or '--method lora'");
+}
+
 // The trained model in the layout of the file or folder that it came from, and the additions by themselves in PEFT's.
 Status write_result(CommandContext& context, const std::string& out, const ModelSource& source, const Model& model,
                     const Trainable& trainable, const LoraOptions& lora, ThreadPool& pool) {
@@ -252,6 +260,9 @@ Status run(CommandContext& context) {
         model));
   }
   const int64_t loaded = peak_resident_bytes(context.env);
+  const auto available = static_cast<int64_t>(context.env.available_memory());
+  // Values, what steps see, gradients and moments: known before any of it is allocated.
+  if (!lora) LANDFALL_TRY(check_memory(model.parameters() * (options.optimizer.small_moments ? 14 : 16), available));
   LoraOptions lora_options{.targets = split(a.text("targets")), .seed = seed};
   LANDFALL_ASSIGN(lora_options.rank, integer(a, "rank", 8, 1, 1024));
   LANDFALL_ASSIGN(lora_options.alpha, number(a, "alpha", 16, 1e-3, 1e5));
@@ -263,17 +274,10 @@ Status run(CommandContext& context) {
                   lora ? Trainable::lora(model, lora_options, pool) : Trainable::full(model, pool));
   Trainer trainer(context.env, model, trainable, packing, validating ? &*validating : nullptr, pool, options);
   LANDFALL_ASSIGN(const int64_t needed, trainer.memory_bytes());
-  const auto available = static_cast<int64_t>(context.env.available_memory());
   std::fprintf(stderr, "%lld numbers are trained in %lld steps; that takes about %s beside the model\n",
                static_cast<long long>(trainable.elements()), static_cast<long long>(options.schedule.steps),
                human_bytes(static_cast<uint64_t>(needed)).c_str());
-  if (needed > available) {
-    return Status(
-        Code::resource_exhausted,
-        "training takes about " + human_bytes(static_cast<uint64_t>(needed)) + ", and " +
-            human_bytes(static_cast<uint64_t>(available)) +
-            " are free; give a smaller --sequences or --context, '--recompute two-level', or '--method lora'");
-  }
+  LANDFALL_TRY(check_memory(needed, available));
 
   LANDFALL_ASSIGN(const auto watching, TrainingWatch::open(context.env, out, a.text("report")));
   const TrainerHooks hooks = watching->hooks();
