@@ -1,4 +1,5 @@
-"""The arrows between rooms point one way: reads every #include "..." below src/ and compares it with the table."""
+"""The arrows between rooms point one way: reads every #include "..." below src/ and compares it with the table. And a type's
+name means one thing in all rooms."""
 
 import pathlib
 import re
@@ -27,6 +28,9 @@ MAY_INCLUDE = {
 ARCHITECTURES = "model/arch/"
 TAKES_DATA = re.compile(r'#include "tensor/access\.h"|(\.|->)data\(')
 
+# A type that a header defines, and the namespace of the header.
+DEFINES = re.compile(r"^(?:struct|class|union|enum class) (\w+)[^;{]*\{", re.MULTILINE)
+NAMESPACE = re.compile(r"^namespace ([\w:]+) \{", re.MULTILINE)
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"')
 
 
@@ -50,7 +54,24 @@ def faults_in(path: str, text: str) -> list[str]:
     return faults
 
 
+def defined_twice(texts: dict[str, str]) -> list[str]:
+    """Types of one name in several headers: the linker takes the members of one for those of the other."""
+    places = {}
+    for path, text in sorted(texts.items()):
+        for name in DEFINES.findall(text):
+            places.setdefault("::".join([*NAMESPACE.findall(text)[:1], name]), []).append(path)
+    return [f"{name} is defined in {' and '.join(paths)}" for name, paths in places.items() if len(set(paths)) > 1]
+
+
 class Layers(unittest.TestCase):
+    def test_a_name_means_one_type(self):
+        texts = {p.relative_to(SOURCE).as_posix(): p.read_text() for p in SOURCE.rglob("*.h")}
+        self.assertGreater(sum(len(DEFINES.findall(text)) for text in texts.values()), 200)
+        self.assertEqual(defined_twice(texts), [])
+        one, other = "namespace landfall {\nstruct A {\n};\n", "namespace landfall {\nclass A : B {\n};\nstruct C;\n"
+        self.assertEqual(len(defined_twice({"base/a.h": one, "server/a.h": other})), 1)
+        self.assertEqual(defined_twice({"base/a.h": one, "model/a.h": other.replace("landfall", "landfall::jinja")}), [])
+
     def test_no_file_includes_against_the_arrows(self):
         files = [p for p in SOURCE.rglob("*") if p.suffix in (".cpp", ".h", ".inc")]
         self.assertGreater(len(files), 5, "no source found")

@@ -30,7 +30,7 @@ bool is_redirect(int status) {
 
 // Where a peer's answer goes during one transfer.
 struct Transfer {
-  const HttpRequest& request;
+  const HttpGet& request;
   const HttpSink& sink;
   HttpResponse response;
   size_t header_bytes = 0;
@@ -107,7 +107,7 @@ class CurlClient : public HttpClient {
   explicit CurlClient(const HttpPatience& patience) : patience_(patience), handle_(curl_easy_init()) {}
   ~CurlClient() override { curl_easy_cleanup(handle_); }
 
-  Result<HttpResponse> get(const HttpRequest& request, const HttpSink& sink) override {
+  Result<HttpResponse> get(const HttpGet& request, const HttpSink& sink) override {
     if (!handle_) return Status(Code::resource_exhausted, "cannot start an HTTP transfer: out of memory");
     const std::string home = url_origin(request.url);
     if (home.empty()) return Status(Code::invalid_argument, "'" + request.url + "' is not an http or https address");
@@ -199,7 +199,7 @@ std::unique_ptr<HttpClient> HttpClient::create(const HttpPatience& patience) {
   return std::make_unique<CurlClient>(patience);
 }
 
-Result<HttpResponse> http_get_text(HttpClient& client, const HttpRequest& request, size_t limit, std::string& text) {
+Result<HttpResponse> http_get_text(HttpClient& client, const HttpGet& request, size_t limit, std::string& text) {
   text.clear();
   HttpSink sink;
   sink.content = [&](std::span<const std::byte> data) -> Status {

@@ -16,7 +16,7 @@
 
 namespace landfall {
 
-struct HttpRequest {
+struct HttpGet {
   std::string url;
   std::string bearer;               // a secret: sent to the host of `url` only, never where a redirect leads outside it
   uint64_t first_byte = 0;          // > 0: asks for the rest of the content from here on
@@ -50,14 +50,14 @@ class HttpClient {
   // error. Errors: unavailable (cannot reach the peer, or the connection broke: trying again may help), cancelled,
   // failed_precondition (its certificate is not trusted), invalid_argument (the address), data_loss (not HTTP, or a
   // redirect that is refused), and what the sink gave.
-  virtual Result<HttpResponse> get(const HttpRequest& request, const HttpSink& sink) = 0;
+  virtual Result<HttpResponse> get(const HttpGet& request, const HttpSink& sink) = 0;
 
   // Waits before trying again; ends early when `cancelled` says so.
   virtual void pause(double seconds, const std::function<bool()>& cancelled) = 0;
 };
 
 // A whole small document.
-Result<HttpResponse> http_get_text(HttpClient& client, const HttpRequest& request, size_t limit, std::string& text);
+Result<HttpResponse> http_get_text(HttpClient& client, const HttpGet& request, size_t limit, std::string& text);
 
 // "https://host:port" of an address in lower case, the port always there; empty when it is not an http(s) address.
 std::string url_origin(const std::string& url);

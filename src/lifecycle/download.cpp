@@ -116,10 +116,10 @@ class Download {
     HttpSink sink;
     sink.head = [&](const HttpResponse& response) { return on_head(response); };
     sink.content = [&](std::span<const std::byte> data) { return on_content(data); };
-    const HttpRequest request{.url = repository_.file_url(file_.path),
-                              .bearer = repository_.token,
-                              .first_byte = done_,
-                              .cancelled = watch_.cancelled};
+    const HttpGet request{.url = repository_.file_url(file_.path),
+                          .bearer = repository_.token,
+                          .first_byte = done_,
+                          .cancelled = watch_.cancelled};
     LANDFALL_TRY(client_.get(request, sink).status());
     if (done_ < file_.size)
       return Status(Code::unavailable,

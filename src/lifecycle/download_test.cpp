@@ -30,7 +30,7 @@ class DownloadTest : public ::testing::Test {
 };
 
 TEST_F(DownloadTest, WritesWhatWasPromised) {
-  http.answer = [&](const HttpRequest&) { return FakeHttp::whole(content); };
+  http.answer = [&](const HttpGet&) { return FakeHttp::whole(content); };
   const auto sha256 = run();
   ASSERT_TRUE(sha256.ok()) << sha256.status().message();
   EXPECT_EQ(*sha256, file.sha256);
@@ -42,7 +42,7 @@ TEST_F(DownloadTest, WritesWhatWasPromised) {
 
 TEST_F(DownloadTest, ContinuesWhereTheConnectionBrokeWithLongerAndLongerPauses) {
   int call = 0;
-  http.answer = [&](const HttpRequest& request) {
+  http.answer = [&](const HttpGet& request) {
     ++call;
     if (call == 1) return FakeHttp::Answer{{200, {}}, content.substr(0, 300), Status(Code::unavailable, "broke")};
     if (call < 5) return FakeHttp::Answer{{503, {}}, "", {}};
@@ -57,7 +57,7 @@ TEST_F(DownloadTest, ContinuesWhereTheConnectionBrokeWithLongerAndLongerPauses) 
 
 TEST_F(DownloadTest, GivesUpAfterFiveAttemptsWithoutANewByteAndKeepsTheRest) {
   put(partial, content.substr(0, 100));
-  http.answer = [&](const HttpRequest&) { return FakeHttp::Answer{{503, {}}, "", {}}; };
+  http.answer = [&](const HttpGet&) { return FakeHttp::Answer{{503, {}}, "", {}}; };
   const auto sha256 = run();
   EXPECT_EQ(sha256.status().code(), Code::unavailable);
   EXPECT_EQ(http.requests.size(), 5u);
@@ -66,7 +66,7 @@ TEST_F(DownloadTest, GivesUpAfterFiveAttemptsWithoutANewByteAndKeepsTheRest) {
 
 TEST_F(DownloadTest, WaitsAsLongAsABusyPeerAsks) {
   bool first = true;
-  http.answer = [&](const HttpRequest&) {
+  http.answer = [&](const HttpGet&) {
     if (!std::exchange(first, false)) return FakeHttp::whole(content);
     return FakeHttp::Answer{{429, {{"retry-after", "17"}}}, "", {}};
   };
@@ -76,7 +76,7 @@ TEST_F(DownloadTest, WaitsAsLongAsABusyPeerAsks) {
 
 TEST_F(DownloadTest, HashesWhatAnEarlierCallLeft) {
   put(partial, content.substr(0, 640));
-  http.answer = [&](const HttpRequest& request) { return FakeHttp::part(content, request.first_byte); };
+  http.answer = [&](const HttpGet& request) { return FakeHttp::part(content, request.first_byte); };
   ASSERT_TRUE(run().ok());
   EXPECT_EQ(http.requests[0].first_byte, 640u);
   EXPECT_EQ(read(path), content);
@@ -91,7 +91,7 @@ TEST_F(DownloadTest, AsksForNothingWhenOnlyTheLastStepIsMissing) {
 
 TEST_F(DownloadTest, StartsOverWhenTheRestDoesNotFitTheBeginning) {
   put(partial, std::string(640, 'x'));
-  http.answer = [&](const HttpRequest& request) {
+  http.answer = [&](const HttpGet& request) {
     return request.first_byte > 0 ? FakeHttp::part(content, request.first_byte) : FakeHttp::whole(content);
   };
   ASSERT_TRUE(run().ok());
@@ -102,7 +102,7 @@ TEST_F(DownloadTest, StartsOverWhenTheRestDoesNotFitTheBeginning) {
 
 TEST_F(DownloadTest, StartsOverWhenThePeerKnowsNoRange) {
   put(partial, content.substr(0, 640));
-  http.answer = [&](const HttpRequest& request) {
+  http.answer = [&](const HttpGet& request) {
     return request.first_byte > 0 ? FakeHttp::Answer{{416, {}}, "", {}} : FakeHttp::whole(content);
   };
   ASSERT_TRUE(run().ok());
@@ -112,7 +112,7 @@ TEST_F(DownloadTest, StartsOverWhenThePeerKnowsNoRange) {
 TEST_F(DownloadTest, LeavesNothingOfWhatHasTheWrongChecksum) {
   std::string wrong = content;
   wrong[500] ^= 1;
-  http.answer = [&](const HttpRequest&) { return FakeHttp::whole(wrong); };
+  http.answer = [&](const HttpGet&) { return FakeHttp::whole(wrong); };
   const auto sha256 = run();
   ASSERT_FALSE(sha256.ok());
   EXPECT_EQ(sha256.status().code(), Code::data_loss);
@@ -123,7 +123,7 @@ TEST_F(DownloadTest, LeavesNothingOfWhatHasTheWrongChecksum) {
 }
 
 TEST_F(DownloadTest, TakesNoByteMoreThanWasPromised) {
-  http.answer = [&](const HttpRequest&) { return FakeHttp::whole(content + "more"); };
+  http.answer = [&](const HttpGet&) { return FakeHttp::whole(content + "more"); };
   const auto sha256 = run();
   EXPECT_EQ(sha256.status().code(), Code::data_loss);
   EXPECT_FALSE(env.exists(path));
@@ -131,13 +131,13 @@ TEST_F(DownloadTest, TakesNoByteMoreThanWasPromised) {
 
 TEST_F(DownloadTest, RefusesAnotherPartThanItAskedFor) {
   put(partial, content.substr(0, 640));
-  http.answer = [&](const HttpRequest&) { return FakeHttp::part(content, 600); };
+  http.answer = [&](const HttpGet&) { return FakeHttp::part(content, 600); };
   EXPECT_EQ(run().status().code(), Code::data_loss);
   EXPECT_FALSE(env.exists(path));
 }
 
 TEST_F(DownloadTest, KeepsWhatCameWhenTheDiskIsFullAndContinuesFromThere) {
-  http.answer = [&](const HttpRequest& request) {
+  http.answer = [&](const HttpGet& request) {
     return request.first_byte > 0 ? FakeHttp::part(content, request.first_byte) : FakeHttp::whole(content);
   };
   env.room = 333;
@@ -156,7 +156,7 @@ TEST_F(DownloadTest, KeepsWhatCameWhenTheDiskIsFullAndContinuesFromThere) {
 TEST_F(DownloadTest, SmallFilesAreCheckedByTheNameThatGitGivesThem) {
   content = "hello\n";
   file = {"README.md", content.size(), "", "ce013625030ba8dba906f756967f9e9ca394464a"};  // git hash-object
-  http.answer = [&](const HttpRequest&) { return FakeHttp::whole(content); };
+  http.answer = [&](const HttpGet&) { return FakeHttp::whole(content); };
   const auto sha256 = run();
   ASSERT_TRUE(sha256.ok()) << sha256.status().message();
   EXPECT_EQ(*sha256, "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03");  // sha256sum
@@ -167,14 +167,14 @@ TEST_F(DownloadTest, SmallFilesAreCheckedByTheNameThatGitGivesThem) {
 
 TEST_F(DownloadTest, AnEmptyFileIsAFile) {
   file = {"empty", 0, sha256_of(""), ""};
-  http.answer = [&](const HttpRequest&) { return FakeHttp::whole(""); };
+  http.answer = [&](const HttpGet&) { return FakeHttp::whole(""); };
   ASSERT_TRUE(run().ok());
   EXPECT_EQ(read(path), "");
 }
 
 TEST_F(DownloadTest, StopsBetweenAttemptsWhenAsked) {
   watch.cancelled = [&] { return !http.pauses.empty(); };
-  http.answer = [&](const HttpRequest&) { return FakeHttp::Answer{{503, {}}, "", {}}; };
+  http.answer = [&](const HttpGet&) { return FakeHttp::Answer{{503, {}}, "", {}}; };
   EXPECT_EQ(run().status().code(), Code::cancelled);
   EXPECT_EQ(http.requests.size(), 1u);
 }

@@ -114,7 +114,7 @@ class HubList : public ::testing::Test {
 };
 
 TEST_F(HubList, ReadsEveryPageOfTheSameHub) {
-  http.answer = [&](const HttpRequest& request) {
+  http.answer = [&](const HttpGet& request) {
     if (request.url.find("cursor") == std::string::npos) {
       auto answer = FakeHttp::whole(
           R"([{"type": "directory", "path": "d"}, {"type": "file", "path": "a.json", "size": 3, "oid": ")" +
@@ -136,7 +136,7 @@ TEST_F(HubList, ReadsEveryPageOfTheSameHub) {
 
 TEST_F(HubList, FollowsNoListToAnotherHostAndNoneForEver) {
   std::string next = "https://evil.example/next";
-  http.answer = [&](const HttpRequest&) {
+  http.answer = [&](const HttpGet&) {
     auto answer = FakeHttp::whole("[]");
     answer.response.headers["link"] = "<" + next + ">; rel=\"next\"";
     return answer;
@@ -161,7 +161,7 @@ TEST_F(HubList, SaysWhatAStatusMeans) {
                         Case{403, "GatedRepo", Code::permission_denied, "accept them on its page"},
                         Case{429, "", Code::unavailable, "too many requests"}, Case{502, "", Code::unavailable, "502"},
                         Case{418, "", Code::unsupported, "418"}}) {
-    http.answer = [&](const HttpRequest&) { return FakeHttp::Answer{{c.status, {{"x-error-code", c.code}}}, "", {}}; };
+    http.answer = [&](const HttpGet&) { return FakeHttp::Answer{{c.status, {{"x-error-code", c.code}}}, "", {}}; };
     const auto files = list_hub_files(http, repository, {});
     EXPECT_EQ(files.status().code(), c.expected) << c.status;
     EXPECT_NE(files.status().message().find(c.says), std::string::npos) << files.status().message();

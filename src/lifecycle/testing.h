@@ -32,11 +32,11 @@ class FakeHttp : public HttpClient {
     std::string content;
     Status end;  // after the content
   };
-  std::function<Answer(const HttpRequest&)> answer;
-  std::vector<HttpRequest> requests;
+  std::function<Answer(const HttpGet&)> answer;
+  std::vector<HttpGet> requests;
   std::vector<double> pauses;
 
-  Result<HttpResponse> get(const HttpRequest& request, const HttpSink& sink) override {
+  Result<HttpResponse> get(const HttpGet& request, const HttpSink& sink) override {
     requests.push_back(request);
     const Answer a = answer(request);
     if (sink.head) LANDFALL_TRY(sink.head(a.response));
