@@ -22,6 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="script/bench --training", description=__doc__)
     parser.add_argument("--torch", metavar="PYTHON", help="a Python interpreter that has PyTorch")
     parser.add_argument("--modes", nargs="+", choices=TORCH, default=list(TORCH), help="PyTorch's, for example f32-eager")
+    parser.add_argument("--precision", choices=("f32", "bf16"), default="f32", help="Landfall's")
     for name, value in (("layers", 2), ("prompt", 256), ("sequences", 8), ("rounds", 5), ("threads", os.cpu_count())):
         parser.add_argument(f"--{name}", type=int, default=value)
     a = parser.parse_args()
@@ -29,7 +30,7 @@ def main() -> None:
     if not model.exists():
         subprocess.run([BINARY, "bench", "--random", "llama-small", "--layers", str(a.layers), "--type", "F32", "--write", model], check=True)
     shape = ["--prompt", str(a.prompt), "--sequences", str(a.sequences), "--threads", str(a.threads)]
-    programs = {"landfall": [BINARY, "bench", str(model), "--training", "--json", *shape]}
+    programs = {"landfall": [BINARY, "bench", str(model), "--training", "--json", "--precision", a.precision, *shape]}
     if a.torch:
         torch = [a.torch, str(ROOT / "bench/train_torch.py"), "--layers", str(a.layers), *shape]
         programs |= {f"PyTorch {mode}": [*torch, *flags] for mode, flags in TORCH.items() if mode in a.modes}
@@ -37,9 +38,9 @@ def main() -> None:
 
     key = "training_tokens_per_second"
     own = rounds[-1]["landfall"]
-    result = {**head, "kernels": own["kernels"], **{name: getattr(a, name) for name in ("layers", "prompt", "sequences", "threads")},
+    result = {**head, "kernels": own["kernels"], "precision": a.precision, **{name: getattr(a, name) for name in ("layers", "prompt", "sequences", "threads")},
               "share_of_peak": spread([r["landfall"]["share_of_peak"] for r in rounds]), "programs": {}}  # fmt: skip
-    print(f"{a.layers} layers, {a.sequences} sequences of {a.prompt}, {own['kernels']}, {a.threads} threads; {a.rounds} rounds in turn: median (lowest to highest)")
+    print(f"{a.layers} layers, {a.sequences} sequences of {a.prompt}, {own['kernels']}, {a.precision}, {a.threads} threads; {a.rounds} rounds in turn: median (lowest to highest)")
     print(f"  share of peak   {written(result['share_of_peak'], '.0%')}")
     for name in programs:
         row = result["programs"][name] = {"program": rounds[-1][name].get("program", name),
@@ -49,7 +50,7 @@ def main() -> None:
         memory = result["programs"]["landfall"]["peak_bytes"] / row["peak_bytes"]
         print(f"  {name:24} {written(row['tokens_per_second'], '.0f')} tokens/s, {row['peak_bytes'] / 1e9:.2f} GB" +
               ("" if name == "landfall" else f": ratio {written(row['ratio'], '.2f')}, memory {memory:.2f}"))
-    in_turn.save(result, f"training-{own['kernels']}-{a.layers}")
+    in_turn.save(result, f"training-{own['kernels']}-{a.precision}-{a.layers}")
 
 
 if __name__ == "__main__":

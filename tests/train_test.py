@@ -113,6 +113,7 @@ class Train(unittest.TestCase):
                 (self.command(out, "--schedule", "square"), "cosine, linear, wsd"),
                 (self.command(out, "--patience", "2"), "give that too"),
                 (self.command(out, "--moment-bits", "16"), "one of: 32, 8"),
+                (self.command(out, "--precision", "half"), "one of: f32, bf16"),
                 (self.command(out, "--method", "lora", "--targets", "attn_x"), "attn_output")):
             done = support.landfall(*arguments)
             self.assertNotEqual(done.returncode, 0)

@@ -117,7 +117,8 @@ Status bench_training(CommandContext& context, const EngineOptions& options) {
   LANDFALL_ASSIGN(const Shape shape, shape_of(context.arguments, model.config()));
   ThreadPool pool(loaded.options.threads);
   const KernelSet kernels = loaded.options.device.kernels;
-  LANDFALL_ASSIGN(Trainable trainable, Trainable::full(model, pool));
+  LANDFALL_ASSIGN(const Precision precision, chosen_precision(context.arguments));
+  LANDFALL_ASSIGN(Trainable trainable, Trainable::full(model, pool, precision));
   const Samples samples = measure(context.env, pool, kernels, model, trainable, shape);
   const int64_t peak_bytes = peak_resident_bytes(context.env);
 
@@ -130,7 +131,9 @@ Status bench_training(CommandContext& context, const EngineOptions& options) {
     Json out;
     out.set("model", path).set("threads", pool.threads()).set("kernels", std::string(name(kernels)));
     out.set("prompt", shape.length).set("sequences", shape.sequences).set("repeats", shape.repeats);
-    out.set("recompute", shape.recompute_name).set("parameters", trainable.elements());
+    out.set("precision", precision == Precision::bf16 ? "bf16" : "f32")
+        .set("recompute", shape.recompute_name)
+        .set("parameters", trainable.elements());
     out.set("training_tokens_per_second", rate);
     out.set("training_spread", Json(Json::Array{Json(tokens / seconds.high), Json(rate), Json(tokens / seconds.low)}));
     out.set("model_ops_per_second", operations).set("peak_ops_per_second", peak.median);
@@ -147,9 +150,9 @@ Status bench_training(CommandContext& context, const EngineOptions& options) {
               static_cast<long long>(shape.length), 100 * optimizer);
   std::printf("  work      %8.1f GFLOP/s of the model's own; %.0f%% (%.0f%% to %.0f%%) of the peak beside it, %.1f\n",
               operations / 1e9, 100 * share.median, 100 * share.low, 100 * share.high, peak.median / 1e9);
-  std::printf("  memory    %8s at most for %lld numbers; recompute %s\n",
+  std::printf("  memory    %8s at most for %lld numbers; %s, recompute %s\n",
               human_bytes(static_cast<uint64_t>(peak_bytes)).c_str(), static_cast<long long>(trainable.elements()),
-              shape.recompute_name.c_str());
+              precision == Precision::bf16 ? "bf16" : "f32", shape.recompute_name.c_str());
   return {};
 }
 

@@ -5,6 +5,7 @@
 #include "cli/checked_flags.h"
 #include "train/optimizer.h"
 #include "train/step.h"
+#include "train/trainable.h"
 
 namespace landfall {
 
@@ -12,6 +13,10 @@ inline Result<Recompute> chosen_recompute(const Arguments& a, std::string_view o
   return choice<Recompute>(
       a, "recompute", otherwise,
       {{"none", Recompute::none}, {"layer", Recompute::layer}, {"two-level", Recompute::two_level}});
+}
+
+inline Result<Precision> chosen_precision(const Arguments& a) {
+  return choice<Precision>(a, "precision", "f32", {{"f32", Precision::f32}, {"bf16", Precision::bf16}});
 }
 
 inline Result<OptimizerOptions::Kind> chosen_optimizer(const Arguments& a, std::string_view otherwise) {

@@ -63,6 +63,8 @@ class Reader {
 struct Device {
   KernelSet kernels = KernelSet::scalar;
   bool exact = false;  // keep activations in f32 (no activation quantisation): for goldens and gates
+  bool bf16 =
+      false;  // though exact, round both factors of products with BF16 weights to bf16, and sum in f32: to train
 };
 
 struct Ctx {

@@ -29,9 +29,13 @@ namespace {
 
 struct Kernels {
   KernelSet set;
-  void (*tile)(const Gemm&, PanelColumns, int64_t m0, int64_t rows, int64_t n0, int64_t columns, float* scratch);
+  using Tile = void (*)(const Gemm&, PanelColumns, int64_t m0, int64_t rows, int64_t n0, int64_t columns,
+                        float* scratch);
+  Tile tile, bf16_tile;
 };
-constexpr Kernels kKernels[] = {LANDFALL_KERNELS(gemm_tile)};
+#define LANDFALL_ROW(set) {KernelSet::set, set::gemm_tile<set::Floats>, set::gemm_tile<set::Bf16>},
+constexpr Kernels kKernels[] = {LANDFALL_EACH_SET(LANDFALL_ROW)};
+#undef LANDFALL_ROW
 
 PanelColumns unpack_of(KernelSet kernels, const Gemm& g) {
   LANDFALL_CHECK(g.a.weight == nullptr);
@@ -60,7 +64,7 @@ void gemm_here(KernelSet kernels, const Gemm& g, float* scratch) {
   }
 }
 
-void gemm(Ctx& ctx, std::span<const Gemm> work) {
+void gemm(Ctx& ctx, std::span<const Gemm> work, bool bf16) {
   const Arena::Mark mark = ctx.arena.mark();
   const int threads = ctx.pool.threads();
   // Lower tiles where there would be too few to keep the threads evenly at work; each packs its part of B again, so no
@@ -74,7 +78,8 @@ void gemm(Ctx& ctx, std::span<const Gemm> work) {
   }
   auto* scratch =
       reinterpret_cast<float*>(ctx.arena.scratch(static_cast<size_t>(gemm_scratch_floats() * threads) * sizeof(float)));
-  const auto tile = row_for(kKernels, ctx.device.kernels).tile;
+  const Kernels& kernels = row_for(kKernels, ctx.device.kernels);
+  const Kernels::Tile tile = bf16 ? kernels.bf16_tile : kernels.tile;
   ctx.pool.parallel_for(tiles, 1, [&](int64_t begin, int64_t end, int thread) {
     for (const Gemm& g : work) {
       const int64_t count = tiles_of(g), rows = even_rows(g.m, most), down = pieces(g.m, rows);

@@ -1,4 +1,4 @@
-// Matrix products of floats, C += A B, for gradients. For kernels only.
+// Matrix products, C += A B, of floats or of floats rounded to bf16, for gradients. For kernels only.
 //
 // Each number of C is summed over k in one fixed order: in blocks of 256, from the first k of a block to its last, each
 // block then added to C. So a result depends neither on the threads nor on how C is cut into tiles.
@@ -40,10 +40,11 @@ struct Gemm {
   float* c_row(int64_t i) const { return c + (c_index ? c_index[i] : i) * c_stride; }
 };
 
-// All products as one queue of tiles over the threads. They write to different places. Uses the arena for scratch and
-// gives it back.
-void gemm(Ctx& ctx, std::span<const Gemm> work);
-inline void gemm(Ctx& ctx, const Gemm& work) { gemm(ctx, {&work, 1}); }
+// All products as one queue of tiles over the threads. They write to different places. bf16: both factors are rounded
+// to bf16, to nearest even, and their products summed in f32; where the processor adds pairs of them, in pairs of k,
+// and subnormal numbers count as zero. Uses the arena for scratch and gives it back.
+void gemm(Ctx& ctx, std::span<const Gemm> work, bool bf16 = false);
+inline void gemm(Ctx& ctx, const Gemm& work, bool bf16 = false) { gemm(ctx, {&work, 1}, bf16); }
 
 // One product on the calling thread, inside a parallel loop. scratch: gemm_scratch_floats(), of this thread alone.
 void gemm_here(KernelSet kernels, const Gemm& work, float* scratch);

@@ -1,4 +1,4 @@
-// Matrix products of floats, compiled per target.
+// Matrix products of floats and of bf16, compiled per target.
 
 // A register tile: rows of C, and vectors of 16 of its columns. Sums, one row of B and one number of A have to fit into
 // the registers: 16 of 8 lanes (AVX2), 32 of 16 lanes (AVX-512) or of 4 lanes (NEON), 16 of 4 lanes (portable x86-64).
@@ -132,9 +132,72 @@ inline void pack_b(const Factor& b, PanelColumns unpack, int64_t n0, int64_t col
   }
 }
 
-// Adds a strip of A times a strip of B to C. Number (i, k) of A stands at i * kRowStep + k * kStep.
-template <int kRowStep, int kStep>
-inline void multiply_strips(const float* a, const float* b, int64_t depth, float* const* c, int rows, int columns) {
+// What numbers are multiplied: how packed factors are made ready, and what is added to a sum. `places`: of k, in the
+// packed factors.
+struct Floats {
+  static int64_t places(int64_t depth) { return depth; }
+  static void prepare_row(float*, int64_t) {}
+  template <int kWidth>
+  static void prepare_strip(float*, int64_t) {}
+  static F32 multiply_add(F32 acc, const float* number, F32 line) { return fma(set_f32(*number), line, acc); }
+};
+
+#if defined(LANDFALL_HAS_BF16_DOT)
+// Two numbers of bf16 in one place.
+struct Bf16 {
+  static int64_t places(int64_t depth) { return (depth + 1) / 2; }
+  // Numbers of a row, behind which a zero stands where they are odd.
+  static void prepare_row(float* row, int64_t depth) {
+    to_bf16(row, (depth + 1) / 2 * 2, reinterpret_cast<uint16_t*>(row));  // reads ahead of what it writes
+  }
+  // Rows of a strip, each kWidth wide. A store past a row's end is in rows that are read already.
+  template <int kWidth>
+  static void prepare_strip(float* strip, int64_t depth) {
+    for (int64_t k = 0; k < depth; k += 2) {
+      for (int i = 0; i < kWidth; i += 16) {
+        const int n = kWidth - i < 16 ? kWidth - i : 16;
+        const F32 even = load_partial(strip + k * kWidth + i, n);
+        const F32 odd = k + 1 < depth ? load_partial(strip + (k + 1) * kWidth + i, n) : zero();
+        store_partial(strip + k / 2 * kWidth + i, as_float(bf16_pairs(even, odd)), n);
+      }
+    }
+  }
+  static F32 multiply_add(F32 acc, const float* pair, F32 line) {
+    return dot_bf16(acc, as_bits(line), set_i32(read_i32(pair)));
+  }
+};
+#else
+// Without such products: floats that were rounded.
+struct Bf16 : Floats {
+  static void prepare_row(float* row, int64_t depth) { round_floats(row, depth, row); }
+  template <int kWidth>
+  static void prepare_strip(float* strip, int64_t depth) {
+    round_floats(strip, depth * kWidth, strip);
+  }
+};
+#endif
+
+// Makes packed factors ready: `rows` of A, or B for `columns`.
+template <class Numbers>
+inline void prepare_a(const Factor& a, int64_t rows, int64_t depth, float* packed) {
+  for (int64_t i = 0; i < rows; i += a.transposed ? kGemmRows : 1) {
+    if (a.transposed) {
+      Numbers::template prepare_strip<kGemmRows>(packed + i * kDepthStride, depth);
+    } else {
+      Numbers::prepare_row(packed + i * kDepthStride, depth);
+    }
+  }
+}
+template <class Numbers>
+inline void prepare_b(int64_t columns, int64_t depth, float* packed) {
+  for (int64_t j = 0; j < columns; j += kStrip) {
+    Numbers::template prepare_strip<kStrip>(packed + j / kStrip * kStripFloats, depth);
+  }
+}
+
+// Adds a strip of A times a strip of B to C. Place k of row i of A stands at i * kRowStep + k * kStep.
+template <class Numbers, int kRowStep, int kStep>
+inline void multiply_strips(const float* a, const float* b, int64_t places, float* const* c, int rows, int columns) {
   F32 acc[kGemmRows][kGemmVectors];
   for (int i = 0; i < rows; ++i) __builtin_prefetch(c[i], 1);  // it is far away, and wanted at the end
   LANDFALL_UNROLL
@@ -142,15 +205,14 @@ inline void multiply_strips(const float* a, const float* b, int64_t depth, float
     LANDFALL_UNROLL
     for (int v = 0; v < kGemmVectors; ++v) acc[i][v] = zero();
   }
-  for (int64_t k = 0; k < depth; ++k, a += kStep, b += kStrip) {
+  for (int64_t k = 0; k < places; ++k, a += kStep, b += kStrip) {
     F32 line[kGemmVectors];
     LANDFALL_UNROLL
     for (int v = 0; v < kGemmVectors; ++v) line[v] = load_f32(b + 16 * v);
     LANDFALL_UNROLL
     for (int i = 0; i < kGemmRows; ++i) {
-      const F32 number = set_f32(a[i * kRowStep]);
       LANDFALL_UNROLL
-      for (int v = 0; v < kGemmVectors; ++v) acc[i][v] = fma(number, line[v], acc[i][v]);
+      for (int v = 0; v < kGemmVectors; ++v) acc[i][v] = Numbers::multiply_add(acc[i][v], a + i * kRowStep, line[v]);
     }
   }
   LANDFALL_UNROLL
@@ -169,15 +231,18 @@ inline void multiply_strips(const float* a, const float* b, int64_t depth, float
 }
 
 // Rows [m0, m0 + rows) and columns [n0, n0 + columns) of C; n0 is a multiple of kGemmTileColumns, which is the most.
+template <class Numbers>
 void gemm_tile(const Gemm& g, PanelColumns unpack, int64_t m0, int64_t rows, int64_t n0, int64_t columns,
                float* scratch) {
   float *a = scratch, *b = a + kGemmAFloats, *stage = b + kGemmBFloats;
   for (int64_t k0 = 0; k0 < g.k; k0 += kGemmDepth) {
-    const int64_t depth = g.k - k0 < kGemmDepth ? g.k - k0 : kGemmDepth;
+    const int64_t depth = g.k - k0 < kGemmDepth ? g.k - k0 : kGemmDepth, places = Numbers::places(depth);
     pack_b(g.b, unpack, n0, columns, k0, depth, b, stage);
+    prepare_b<Numbers>(columns, depth, b);
     for (int64_t part = 0; part < rows; part += kGemmTileRows) {
       const int64_t m = m0 + part, in_part = rows - part < kGemmTileRows ? rows - part : kGemmTileRows;
       pack_a(g.a, m, in_part, k0, depth, a);
+      prepare_a<Numbers>(g.a, in_part, depth, a);
       for (int64_t j = 0; j < columns; j += kStrip) {
         const int width = static_cast<int>(columns - j < kStrip ? columns - j : kStrip);
         const float* strip = b + j / kStrip * kStripFloats;
@@ -186,9 +251,9 @@ void gemm_tile(const Gemm& g, PanelColumns unpack, int64_t m0, int64_t rows, int
           float* c[kGemmRows];
           for (int r = 0; r < height; ++r) c[r] = g.c_row(m + i + r) + n0 + j;
           if (g.a.transposed) {
-            multiply_strips<1, kGemmRows>(a + i * kDepthStride, strip, depth, c, height, width);
+            multiply_strips<Numbers, 1, kGemmRows>(a + i * kDepthStride, strip, places, c, height, width);
           } else {
-            multiply_strips<kDepthStride, 1>(a + i * kDepthStride, strip, depth, c, height, width);
+            multiply_strips<Numbers, kDepthStride, 1>(a + i * kDepthStride, strip, places, c, height, width);
           }
         }
       }

@@ -88,6 +88,43 @@ TEST_F(GemmTest, EqualsTheSumInDoubleWhateverTheThreads) {
   }
 }
 
+TEST_F(GemmTest, FactorsAreRoundedToBf16WhereThatIsAsked) {
+  const int64_t m = 131, n = 279, k = 301;
+  for (int form = 0; form < 8; ++form) {
+    const bool a_turned = form & 1, b_turned = form & 2, scattered = form & 4;
+    const Rows a(a_turned ? k : m, a_turned ? m : k, scattered, 3), b(b_turned ? n : k, b_turned ? k : n, scattered, 4);
+    const Rows c(m, n, scattered, 5);
+    Gemm work{m, n, k, a.factor(), b.factor(), nullptr, c.stride, c.place.data()};
+    work.a.transposed = a_turned, work.b.transposed = b_turned;
+    const auto rounded = [](double v) { return bf16_to_float(float_to_bf16(static_cast<float>(v))); };
+    std::vector<double> expected(c.values.begin(), c.values.end());
+    for (int64_t i = 0; i < m; i += 13)
+      for (int64_t j = 0; j < n; ++j)
+        for (int64_t at = 0; at < k; ++at)
+          expected[static_cast<size_t>(c.place[static_cast<size_t>(i)] * c.stride + j)] +=
+              rounded(number(work.a, i, at)) * rounded(number(work.b, at, j));
+    for (KernelSet set : available_kernel_sets()) {
+      SCOPED_TRACE(std::string(name(set)) + ", form " + std::to_string(form));
+      const auto multiplied = [&](ThreadPool& pool) {
+        std::vector<float> out = c.values;
+        Gemm product = work;
+        product.c = out.data();
+        Ctx with = ctx(set, pool);
+        gemm(with, product, true);
+        for (int64_t i = 0; i < m; ++i) {
+          const auto row = static_cast<size_t>(c.place[static_cast<size_t>(i)] * c.stride);
+          if (i % 13 != 0)
+            std::copy_n(c.values.begin() + static_cast<int64_t>(row), n, out.begin() + static_cast<int64_t>(row));
+        }
+        return out;
+      };
+      const std::vector<float> got = multiplied(alone_);
+      EXPECT_LE(relative_error({got.begin(), got.end()}, expected), 2e-6);
+      EXPECT_EQ(got, multiplied(three_));
+    }
+  }
+}
+
 TEST_F(GemmTest, TakesRowsOfAWeightOfEveryFormat) {
   constexpr int64_t kExperts = 2, kOut = 275, kIn = 512, kM = 19;
   for (const Format* format : formats_table()) {

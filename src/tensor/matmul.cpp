@@ -8,20 +8,29 @@
 #include "tensor/simd/foreach_target.h"
 
 namespace landfall {
+
+extern const Format k_bf16;
+
+bool rounds_to_bf16(const Ctx& ctx, const Weight& weight) {
+  return ctx.device.exact && ctx.device.bf16 && weight.format == &k_bf16;
+}
+
 namespace {
 
 struct Helpers {
   KernelSet set;
   void (*quantise_row)(const float* x, int64_t in, int64_t columns, CodeBlock* out, float* scale);
   void (*round_row)(const float* x, int64_t in, int64_t columns, uint16_t* out);
+  void (*round_floats)(const float* x, int64_t n, float* out);
 };
 
-#define LANDFALL_ROW(set) {KernelSet::set, set::quantise_row, set::round_row},
+#define LANDFALL_ROW(set) {KernelSet::set, set::quantise_row, set::round_row, set::round_floats},
 constexpr Helpers kHelpers[] = {LANDFALL_EACH_SET(LANDFALL_ROW)};
 #undef LANDFALL_ROW
 
 Activation packing(const Ctx& ctx, const Weight& weight) {
-  return ctx.device.exact ? Activation::f32 : kernels_for(*weight.format, ctx.device.kernels).kind;
+  return ctx.device.exact && !rounds_to_bf16(ctx, weight) ? Activation::f32
+                                                          : kernels_for(*weight.format, ctx.device.kernels).kind;
 }
 
 // Bytes of activations that stay in a core's second-level cache (1 MiB) while a panel passes over them, and rows
@@ -49,6 +58,7 @@ PackedRows pack(Ctx& ctx, const Weight& weight, int64_t count, Row&& row) {
   out.scale = scale;
   const Helpers& helpers = row_for(kHelpers, ctx.device.kernels);
   const int64_t in = weight.in, columns = weight.padded_in;
+  const bool rounds = rounds_to_bf16(ctx, weight);  // also where the kernels multiply floats
   // A few rows are sooner rounded here than handed out.
   const int64_t grain = std::max<int64_t>(1, 8192 / std::max<int64_t>(columns, 1));
   ctx.pool.parallel_for(count, grain, [&](int64_t begin, int64_t end, int) {
@@ -59,7 +69,11 @@ PackedRows pack(Ctx& ctx, const Weight& weight, int64_t count, Row&& row) {
       } else if (out.kind == Activation::bf16) {
         helpers.round_row(row(i), in, columns, reinterpret_cast<uint16_t*>(to));
       } else {
-        std::memcpy(to, row(i), static_cast<size_t>(in) * 4);
+        if (rounds) {
+          helpers.round_floats(row(i), in, reinterpret_cast<float*>(to));
+        } else {
+          std::memcpy(to, row(i), static_cast<size_t>(in) * 4);
+        }
         std::memset(to + in * 4, 0, static_cast<size_t>(columns - in) * 4);
       }
     }
@@ -70,7 +84,8 @@ PackedRows pack(Ctx& ctx, const Weight& weight, int64_t count, Row&& row) {
 }  // namespace
 
 PackedRows pack_rows(Ctx& ctx, const Weight& weight, const float* base, int64_t stride, int64_t count) {
-  if (packing(ctx, weight) == Activation::f32 && weight.in == weight.padded_in) {  // used where they are
+  if (packing(ctx, weight) == Activation::f32 && weight.in == weight.padded_in &&
+      !rounds_to_bf16(ctx, weight)) {  // used where they are
     return {.data = reinterpret_cast<const std::byte*>(base), .stride = stride * 4, .columns = weight.in};
   }
   return pack(ctx, weight, count, [&](int64_t i) { return base + i * stride; });
@@ -86,7 +101,8 @@ PackedRows pack_rows(Ctx& ctx, const Weight& weight, const Tensor& x) {
 }
 
 bool same_packing(const Ctx& ctx, const Weight& a, const Weight& b) {
-  return packing(ctx, a) == packing(ctx, b) && a.in == b.in && a.padded_in == b.padded_in;
+  return packing(ctx, a) == packing(ctx, b) && rounds_to_bf16(ctx, a) == rounds_to_bf16(ctx, b) && a.in == b.in &&
+         a.padded_in == b.padded_in;
 }
 
 namespace {

@@ -8,6 +8,10 @@
 
 namespace landfall {
 
+// Whether both factors of products with this weight are rounded to bf16 though the device is exact (Device::bf16), on
+// the way back too.
+bool rounds_to_bf16(const Ctx& ctx, const Weight& weight);
+
 // Rows of activations (each weight.in floats; all axes of x but the last, in order) made ready for `weight` in the
 // arena: floats, or rounded to what the format's kernels take where the device is not exact.
 PackedRows pack_rows(Ctx& ctx, const Weight& weight, const Tensor& x);

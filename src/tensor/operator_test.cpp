@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "tensor/access.h"
 #include "tensor/op_inputs.h"
 #include "tensor/ops.h"
 #include "tensor/testing.h"
@@ -103,6 +104,31 @@ TEST(Operator, TheNumberOfThreadsChangesNoBit) {
         const Outputs one = run_case(c, {set, false}, 1);
         for (int threads : {2, 3}) EXPECT_EQ(run_case(c, {set, false}, threads).values, one.values);
       }
+    }
+  }
+}
+
+TEST(Operator, ProductsWithBf16WeightsRoundTheirInputsWhereThatIsAsked) {
+  for (const char* format : {"BF16", "F32"}) {
+    const OpCase product{.name = format, .runs = {{0, 9, 0, 0, true}}, .run = [&](Ctx& ctx, OpInputs& in) {
+                           const Tensor x = in.tensor(ctx, {9, 70});
+                           return std::vector<Tensor>{x, linear(ctx, x, in.weight(format, 1, 40, 70))};
+                         }};
+    const OpCase rounded{.name = format, .runs = product.runs, .run = [&](Ctx& ctx, OpInputs& in) {
+                           Tensor x = in.tensor(ctx, {9, 70});
+                           std::vector<double> values = load_doubles(x);
+                           for (double& v : values) v = bf16_to_float(float_to_bf16(static_cast<float>(v)));
+                           store_doubles(x, values);
+                           return std::vector<Tensor>{x, linear(ctx, x, in.weight(format, 1, 40, 70))};
+                         }};
+    const bool rounds = std::string_view(format) == "BF16";
+    const Outputs expected = run_case(rounds ? rounded : product, {KernelSet::reference, true}, 1);
+    const Outputs other = run_case(rounds ? product : rounded, {KernelSet::reference, true}, 1);
+    for (KernelSet set : available_kernel_sets()) {
+      SCOPED_TRACE(std::string(format) + ", " + std::string(name(set)));
+      const Outputs got = run_case(product, {set, true, true}, 2);
+      EXPECT_LE(relative_error(got.values[1], expected.values[1]), 2e-6);
+      EXPECT_GE(relative_error(got.values[1], other.values[1]), 1e-4);
     }
   }
 }

@@ -92,7 +92,7 @@ class Step::Pass {
   std::invoke_result_t<const Body&, Ctx&> with(Reader& reader, std::span<const int32_t> wanted, const Body& body) {
     const Arena::Mark mark = s_.scratch_.mark();
     const Batch batch{rows_.tokens, rows_.positions, rows_.runs, wanted, {}};
-    Ctx ctx = make_ctx(reader, {s_.kernels_, true}, s_.pool_, s_.scratch_, batch, nullptr);
+    Ctx ctx = make_ctx(reader, s_.device(), s_.pool_, s_.scratch_, batch, nullptr);
     ctx.overlay = overlay_;
     auto out = body(ctx);
     s_.scratch_.rewind(mark);
@@ -284,7 +284,7 @@ int64_t Step::activation_bytes(const TrainingRows& rows) const {
   CountReader count;
   Arena arena;
   const Batch batch{rows.tokens, rows.positions, rows.runs, {}, {}};
-  Ctx ctx = make_ctx(count, {kernels_, true}, pool_, arena, batch, nullptr);
+  Ctx ctx = make_ctx(count, device(), pool_, arena, batch, nullptr);
   ctx.overlay = &trainable_.overlay();
   const Architecture& a = model_.architecture();
   const Tensor state = a.embed(ctx, model_);

@@ -29,7 +29,7 @@ enum class Recompute : uint8_t {
 
 class Step {
  public:
-  // All must outlive it. `exact` activations: training never rounds them.
+  // All must outlive it. Activations are exact but for the rounding of Precision::bf16.
   Step(const Model& model, const Trainable& trainable, ThreadPool& pool, KernelSet kernels, Recompute recompute);
 
   // Adds the gradients of the sum over learned rows of weight times loss to those so far. weights: one for each learned
@@ -53,6 +53,7 @@ class Step {
 
  private:
   class Pass;
+  Device device() const { return {kernels_, true, trainable_.precision() == Precision::bf16}; }
   void count_loads();  // of what is on the tape
   // Puts the balance losses of what is on the tape there too, and the seeds of their gradients in the list.
   void add_balance(Ctx& ctx, double weight, std::vector<Tape::Seed>& seeds);

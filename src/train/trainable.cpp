@@ -9,6 +9,7 @@
 
 namespace landfall {
 
+extern const Format k_bf16;
 extern const Format k_f32;
 
 namespace {
@@ -31,21 +32,22 @@ std::string list(const std::vector<std::string>& names) {
 
 }  // namespace
 
-void Trainable::allocate(Parameter& p, uint32_t id) {
-  p.seen = describe_weight(id, p.name, k_f32, p.experts, p.out, p.in);
+void Trainable::allocate(Parameter& p, uint32_t id, bool rounded) {
+  p.seen =
+      describe_weight(id, p.name, rounded && precision_ == Precision::bf16 ? k_bf16 : k_f32, p.experts, p.out, p.in);
   memory_.push_back(Buffer::allocate(static_cast<size_t>(weight_bytes(p.seen))));
   LANDFALL_CHECK(memory_.back() != nullptr, "no memory for " + p.name);
   p.seen.buffer = memory_.back().get();
 }
 
-void Trainable::add(Parameter p, uint32_t id) {
-  allocate(p, id);
+void Trainable::add(Parameter p, uint32_t id, bool rounded) {
+  allocate(p, id, rounded);
   ids_.insert(id);
   parameters_.push_back(std::move(p));
 }
 
-Result<Trainable> Trainable::full(const Model& model, ThreadPool& pool) {
-  Trainable out;
+Result<Trainable> Trainable::full(const Model& model, ThreadPool& pool, Precision precision) {
+  Trainable out(precision);
   for (auto* list : {&out.parameters_, &out.selection_biases_}) list->reserve(model.weights().size());
   for (const Weight& w : model.weights()) {
     Parameter p{.name = w.name, .experts = w.experts, .out = w.out, .in = w.in, .decays = w.out > 1};
@@ -55,10 +57,10 @@ Result<Trainable> Trainable::full(const Model& model, ThreadPool& pool) {
       for (int64_t r = begin; r < end; ++r) unpack_rows(w, r / w.out, r % w.out, 1, p.value.data() + r * w.in);
     });
     if (model.spec(w).name == "exp_probs_b") {
-      out.allocate(p, w.id);
+      out.allocate(p, w.id, false);
       out.selection_biases_.push_back(std::move(p));
     } else {
-      out.add(std::move(p), w.id);
+      out.add(std::move(p), w.id, model.spec(w).name != "ffn_gate_inp");
     }
   }
   out.overlay_ = std::make_unique<Overlay>();
@@ -79,7 +81,7 @@ Result<Trainable> Trainable::lora(const Model& model, const LoraOptions& options
   }
   if (options.rank < 1 || options.rank > 1024)
     return Status(Code::invalid_argument, "the rank is " + std::to_string(options.rank) + "; 1 to 1024 is possible");
-  Trainable out;
+  Trainable out(options.precision);
   auto id = static_cast<uint32_t>(model.weights().size());
   std::vector<uint32_t> bases;
   out.parameters_.reserve(2 * model.weights().size());
@@ -112,6 +114,12 @@ Result<Trainable> Trainable::lora(const Model& model, const LoraOptions& options
 int64_t Trainable::elements() const {
   int64_t n = 0;
   for (const Parameter& p : parameters_) n += p.elements();
+  return n;
+}
+
+int64_t Trainable::seen_bytes() const {
+  int64_t n = 0;
+  for (const Parameter& p : parameters_) n += weight_bytes(p.seen);
   return n;
 }
 
@@ -154,6 +162,7 @@ void Trainable::publish(ThreadPool& pool) {
     }
     pool.parallel_for(w.experts * w.panels(), 1, [&](int64_t begin, int64_t end, int) {
       std::vector<float> scaled(p.factor == 1.0f ? 0 : static_cast<size_t>(kPanelRows * w.in));
+      std::vector<std::byte> blocks(static_cast<size_t>(kPanelRows * w.in * w.format->block_bytes));
       for (int64_t at = begin; at < end; ++at) {
         const int64_t expert = at / w.panels(), panel = at % w.panels();
         const int64_t first = panel * kPanelRows, count = std::min<int64_t>(kPanelRows, w.out - first);
@@ -162,8 +171,9 @@ void Trainable::publish(ThreadPool& pool) {
           for (int64_t i = 0; i < count * w.in; ++i) scaled[static_cast<size_t>(i)] = from[i] * p.factor;
           from = scaled.data();
         }
+        w.format->encode(from, count * w.in, blocks.data());
         const std::byte* rows[kPanelRows] = {};
-        for (int64_t r = 0; r < count; ++r) rows[r] = reinterpret_cast<const std::byte*>(from + r * w.in);
+        for (int64_t r = 0; r < count; ++r) rows[r] = blocks.data() + r * w.in * w.format->block_bytes;
         pack_panel(w, expert, panel, rows);
       }
     });

@@ -23,7 +23,7 @@ struct Parameter {
   std::string name;  // "blk.0.attn_q.weight", for an addition with ".lora_a" or ".lora_b" behind it
   int64_t experts = 1, out = 0, in = 0;
   std::vector<float> value;  // [experts, out, in]
-  Weight seen;               // what steps multiply with: value times `factor`, packed
+  Weight seen;               // what steps multiply with: value times `factor`, packed, of the precision chosen
   float factor = 1.0f;
   bool decays = false;  // weight decay applies: matrices, not norms and biases
   bool hidden = false;  // a matrix of the layers, not of tokens at either end
@@ -31,16 +31,22 @@ struct Parameter {
   int64_t elements() const { return experts * out * in; }
 };
 
+// What steps see of matrices. bf16: rounded to it, and so are the other factors of their products, on the way back too
+// (Device::bf16); values, sums and gradients stay f32, and so do the routers, whose choices must not move by rounding
+// (Micikevicius et al., "Mixed Precision Training", arXiv 1710.03740).
+enum class Precision : uint8_t { f32, bf16 };
+
 struct LoraOptions {
   int64_t rank = 8;
   double alpha = 16;
   std::vector<std::string> targets;  // weight names such as "attn_q"; empty: all linear maps of the layers
   uint64_t seed = 0;
+  Precision precision = Precision::f32;
 };
 
 class Trainable {
  public:
-  static Result<Trainable> full(const Model& model, ThreadPool& pool);
+  static Result<Trainable> full(const Model& model, ThreadPool& pool, Precision precision = Precision::f32);
   // An error lists the targets that there are when one is not found.
   static Result<Trainable> lora(const Model& model, const LoraOptions& options, ThreadPool& pool);
 
@@ -50,6 +56,8 @@ class Trainable {
   // that is trained in full; of others none.
   std::span<Parameter> selection_biases() { return selection_biases_; }
   int64_t elements() const;
+  int64_t seen_bytes() const;  // of all that steps see
+  Precision precision() const { return precision_; }
   const Overlay& overlay() const { return *overlay_; }
   bool trains(const Weight& weight) const { return ids_.contains(weight.id); }
 
@@ -68,12 +76,13 @@ class Trainable {
   std::span<const Addition> additions() const { return additions_; }
 
  private:
-  Trainable() = default;
+  explicit Trainable(Precision precision) : precision_(precision) {}
   // Makes room for what steps see of it.
-  void allocate(Parameter& parameter, uint32_t id);
-  void add(Parameter parameter, uint32_t id);
+  void allocate(Parameter& parameter, uint32_t id, bool rounded);
+  void add(Parameter parameter, uint32_t id, bool rounded = true);
   const Parameter* find(const Weight& weight) const;
 
+  Precision precision_;
   std::vector<Parameter> parameters_, selection_biases_;
   std::vector<Addition> additions_;  // ascending by weight
   std::vector<std::unique_ptr<Buffer>> memory_;

@@ -320,8 +320,8 @@ Result<int64_t> Trainer::memory_bytes() const {
   Cursor cursor;
   LANDFALL_ASSIGN(const PackedBatch batch, packing_.next(cursor));
   const std::vector<Run> runs = runs_of(batch);
-  // value, what steps see, gradient, and moments
-  return trainable_.elements() * 12 + optimizer_.bytes() +
+  // values and gradients, what steps see, and moments
+  return trainable_.elements() * 8 + trainable_.seen_bytes() + optimizer_.bytes() +
          step_.activation_bytes({batch.tokens, batch.positions, batch.targets, runs});
 }
 

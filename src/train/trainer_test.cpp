@@ -55,8 +55,9 @@ class TrainerTest : public testing::Test {
   // One process's share of a run: opens the folder and goes on. The values at its end.
   std::vector<std::vector<float>> share(Status* ended = nullptr, bool low_rank = false, int threads = 2) {
     ThreadPool pool(threads);
-    auto trainable = low_rank ? Trainable::lora(loaded_->model, {.rank = 4, .targets = {}}, pool)
-                              : Trainable::full(loaded_->model, pool);
+    auto trainable = low_rank
+                         ? Trainable::lora(loaded_->model, {.rank = 4, .targets = {}, .precision = precision_}, pool)
+                         : Trainable::full(loaded_->model, pool, precision_);
     EXPECT_TRUE(trainable.ok());
     Trainer trainer(Env::real(), loaded_->model, *trainable, *packing_, validation_ ? &*validation_ : &*packing_, pool,
                     options_);
@@ -85,6 +86,7 @@ class TrainerTest : public testing::Test {
   std::optional<TokenDataset> data_;
   std::optional<Packing> packing_, validation_;
   TrainerOptions options_;
+  Precision precision_ = Precision::f32;
   TrainerHooks hooks_;
   std::function<void(const StepReport&)> on_step_;
   std::vector<double> losses_;
@@ -119,6 +121,19 @@ TEST_F(TrainerTest, LowRankAdditionsLearn) {
   EXPECT_LT(losses_.back(), 0.8 * losses_.front());
 }
 
+TEST_F(DeepseekTrainerTest, ProductsInBf16Learn) {
+  options_.schedule.steps = 60;
+  options_.folder = join_path(temporary_.path, "floats");
+  share();
+  const std::vector<double> floats = losses_;
+  losses_.clear();
+  options_.folder = join_path(temporary_.path, "bf16");
+  precision_ = Precision::bf16;
+  share();
+  EXPECT_NE(losses_, floats);
+  EXPECT_NEAR(losses_.back(), floats.back(), 0.1 * floats.back());
+}
+
 TEST_F(TrainerTest, MomentsOf8BitsLearn) {
   options_.schedule.steps = 60;
   options_.folder = join_path(temporary_.path, "floats");
@@ -140,8 +155,9 @@ TEST_F(TrainerTest, MuonLearns) {
 }
 
 TEST_F(TrainerTest, AStoppedRunEndsAsAnUnbrokenOne) {
-  for (int kind : {0, 1, 2, 3}) {
+  for (int kind : {0, 1, 2, 3, 4}) {
     const bool low_rank = kind == 1;
+    precision_ = kind == 4 ? Precision::bf16 : Precision::f32;
     options_.optimizer.small_moments = kind == 3;
     options_.optimizer.kind = OptimizerOptions::Kind::adamw;
     if (kind == 2) options_.optimizer.kind = OptimizerOptions::Kind::muon;

@@ -78,6 +78,9 @@ constexpr Flag kFlags[] = {
      .help = "with --validation: ends when so many of its losses in a row are no better, and takes the best weights",
      .otherwise = "0, which never ends early"},
     {.name = "drop-duplicates", .kind = Flag::Kind::toggle, .help = "leave rows out that are almost the same"},
+    {.name = "precision",
+     .help = "of products with what is trained: f32, or bf16 with sums and weights in f32 (for the kernel set avx512)",
+     .otherwise = "f32"},
     {.name = "recompute",
      .help = "activations computed again instead of kept: none, layer, or two-level (least memory)",
      .otherwise = "layer"},
@@ -262,16 +265,19 @@ Status run(CommandContext& context) {
   const int64_t loaded = peak_resident_bytes(context.env);
   const auto available = static_cast<int64_t>(context.env.available_memory());
   // Values, what steps see, gradients and moments: known before any of it is allocated.
-  if (!lora) LANDFALL_TRY(check_memory(model.parameters() * (options.optimizer.small_moments ? 14 : 16), available));
-  LoraOptions lora_options{.targets = split(a.text("targets")), .seed = seed};
+  LANDFALL_ASSIGN(const Precision precision, chosen_precision(a));
+  const int64_t least = 8 + (precision == Precision::bf16 ? 2 : 4) + (options.optimizer.small_moments ? 2 : 4);
+  if (!lora) LANDFALL_TRY(check_memory(model.parameters() * least, available));
+  LoraOptions lora_options{.targets = split(a.text("targets")), .seed = seed, .precision = precision};
   LANDFALL_ASSIGN(lora_options.rank, integer(a, "rank", 8, 1, 1024));
   LANDFALL_ASSIGN(lora_options.alpha, number(a, "alpha", 16, 1e-3, 1e5));
   options.identity.set("method", lora ? "lora" : "full").set("preferences", options.preferences);
   if (lora) {
     options.identity.set("rank", lora_options.rank).set("alpha", lora_options.alpha).set("targets", a.text("targets"));
   }
+  if (precision == Precision::bf16) options.identity.set("precision", "bf16");
   LANDFALL_ASSIGN(Trainable trainable,
-                  lora ? Trainable::lora(model, lora_options, pool) : Trainable::full(model, pool));
+                  lora ? Trainable::lora(model, lora_options, pool) : Trainable::full(model, pool, precision));
   Trainer trainer(context.env, model, trainable, packing, validating ? &*validating : nullptr, pool, options);
   LANDFALL_ASSIGN(const int64_t needed, trainer.memory_bytes());
   std::fprintf(stderr, "%lld numbers are trained in %lld steps; that takes about %s beside the model\n",

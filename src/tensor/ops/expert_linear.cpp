@@ -135,7 +135,7 @@ void backward_kernel(Ctx& ctx, const GradCall& g) {
       work.push_back({w.out, w.in, count, transposed(ups), xs, grad_w, w.in});
     }
   }
-  gemm(ctx, work);
+  gemm(ctx, work, rounds_to_bf16(ctx, w));
   if (grad_x && shared) {
     add_rows(ctx, grad_x, total, w.in, data<float>(g.grad_in[0]), [&](int64_t t) { return t / k; });
   }

@@ -122,6 +122,7 @@ void backward_kernel(Ctx& ctx, const GradCall& g) {
   const Weight& w = *g.call.weights[0];
   const Tensor& x = g.call.in[0];
   const bool turned = g.call.attrs.as<Settings>().transposed;
+  const bool bf16 = !turned && rounds_to_bf16(ctx, w);  // as the transposed product
   std::vector<Gemm> to_x, to_w;
   for (int64_t h = 0; h < s.heads; ++h) {
     const Factor ups{.data = data<float>(g.grad_out[0]) + h * s.out, .stride = s.heads * s.out};
@@ -138,11 +139,11 @@ void backward_kernel(Ctx& ctx, const GradCall& g) {
     }
   }
   if (s.shared) {  // all heads add to the same rows
-    for (const Gemm& product : to_x) gemm(ctx, product);
+    for (const Gemm& product : to_x) gemm(ctx, product, bf16);
   } else {
-    gemm(ctx, to_x);
+    gemm(ctx, to_x, bf16);
   }
-  gemm(ctx, to_w);
+  gemm(ctx, to_w, bf16);
 }
 
 Cost cost(const Ctx&, const OpCall& c) {

@@ -98,10 +98,11 @@ void backward_kernel(Ctx& ctx, const GradCall& g) {
   const int64_t rows = x.rows();
   const float* up = data<float>(g.grad_out[0]);
   const Factor ups{.data = up, .stride = w.out};
-  if (g.grad_in[0].buffer) gemm(ctx, {rows, w.in, w.out, ups, rows_of(w), data<float>(g.grad_in[0]), w.in});
+  const bool bf16 = rounds_to_bf16(ctx, w);
+  if (g.grad_in[0].buffer) gemm(ctx, {rows, w.in, w.out, ups, rows_of(w), data<float>(g.grad_in[0]), w.in}, bf16);
   if (g.grad_weights[0]) {
     const Factor xs{.data = data<float>(x), .stride = x.stride[0]};
-    gemm(ctx, {w.out, w.in, rows, transposed(ups), xs, data<float>(*g.grad_weights[0]), w.in});
+    gemm(ctx, {w.out, w.in, rows, transposed(ups), xs, data<float>(*g.grad_weights[0]), w.in}, bf16);
   }
   if (g.grad_weights[1]) {
     add_rows(ctx, up, rows, w.out, data<float>(*g.grad_weights[1]), [](int64_t) { return 0; });

@@ -70,18 +70,19 @@ void backward_kernel(Ctx& ctx, const GradCall& g) {
   const int64_t count = g.call.in[1].elements();
   const int32_t* rows = data<int32_t>(g.call.in[1]);
   const Factor ups{.data = data<float>(g.grad_out[0]), .stride = w.out};
+  const bool bf16 = rounds_to_bf16(ctx, w);
   if (g.grad_in[0].buffer) {
     const Arena::Mark mark = ctx.arena.mark();
     const auto bytes = static_cast<size_t>(count * w.in) * 4;
     auto* grad = reinterpret_cast<float*>(ctx.arena.scratch(bytes));
     std::memset(grad, 0, bytes);
-    gemm(ctx, {count, w.in, w.out, ups, rows_of(w), grad, w.in});
+    gemm(ctx, {count, w.in, w.out, ups, rows_of(w), grad, w.in}, bf16);
     add_rows(ctx, grad, count, w.in, data<float>(g.grad_in[0]), [&](int64_t n) { return rows[n]; });
     ctx.arena.rewind(mark);
   }
   if (g.grad_weights[0]) {
     const Factor xs{.data = data<float>(x), .stride = x.stride[0], .index = rows};
-    gemm(ctx, {w.out, w.in, count, transposed(ups), xs, data<float>(*g.grad_weights[0]), w.in});
+    gemm(ctx, {w.out, w.in, count, transposed(ups), xs, data<float>(*g.grad_weights[0]), w.in}, bf16);
   }
 }
 

@@ -71,3 +71,15 @@ inline void to_bf16(const float* x, int64_t n, uint16_t* y) {
   for (; i + 16 <= n; i += 16) store_bf16(y + i, load_f32(x + i));
   for (; i < n; ++i) y[i] = float_to_bf16(x[i]);
 }
+
+// The bf16 number nearest to each, to even, as float. A quiet NaN stays one.
+inline F32 nearest_bf16(F32 x) {
+  const I32 bits = as_bits(x), odd = bit_and(shift_right<16>(bits), set_i32(1));
+  return as_float(bit_and(add_i32(bits, add_i32(odd, set_i32(0x7fff))), set_i32(INT32_C(-65536))));
+}
+inline void round_floats(const float* x, int64_t n, float* y) {
+  for (int64_t i = 0; i < n; i += 16) {
+    const int count = static_cast<int>(n - i < 16 ? n - i : 16);
+    store_partial(y + i, nearest_bf16(load_partial(x + i, count)), count);
+  }
+}
