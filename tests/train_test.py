@@ -135,6 +135,10 @@ class Train(unittest.TestCase):
         done = self.train(out, "--steps", "4")
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("another steps: 3, now it is 4", done.stderr)
+        self.assertEqual(self.train(self.root / "rounded", "--steps", "2", "--precision", "bf16").returncode, 0)
+        done = self.train(self.root / "rounded", "--steps", "2")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn('another precision: "bf16", now it is null', done.stderr)
 
 
 if __name__ == "__main__":

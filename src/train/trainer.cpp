@@ -120,11 +120,13 @@ Result<int64_t> Trainer::open(const TrainerHooks& hooks) {
     return done_;
   }
   const Json now = identity(), before = (*newest)->state["identity"];
-  for (const auto& [key, value] : now.object()) {
-    if (before[key] == value) continue;
-    return Status(Code::failed_precondition, "the run in '" + options_.folder + "' has another " + key + ": " +
-                                                 before[key].dump() + ", now it is " + value.dump() +
-                                                 "; give the same again to continue it, or another folder");
+  for (const Json* side : {&now, &before}) {
+    for (const auto& [key, value] : side->object()) {
+      if (before[key] == now[key]) continue;
+      return Status(Code::failed_precondition, "the run in '" + options_.folder + "' has another " + key + ": " +
+                                                   before[key].dump() + ", now it is " + now[key].dump() +
+                                                   "; give the same again to continue it, or another folder");
+    }
   }
   LANDFALL_TRY(restore(**newest));
   return done_;
