@@ -7,7 +7,7 @@ find_package(Threads REQUIRED)
 if(CMAKE_CROSSCOMPILING)
   # The distribution's GoogleTest library is for this machine; its sources are packaged too.
   add_subdirectory(/usr/src/googletest/googletest ${CMAKE_BINARY_DIR}/googletest EXCLUDE_FROM_ALL)
-  target_compile_options(gtest PRIVATE -O0)
+  target_compile_options(gtest PRIVATE -O0)  # half the time to build; tests wait for kernels
 else()
   find_package(GTest REQUIRED)
 endif()

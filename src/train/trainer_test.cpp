@@ -80,6 +80,19 @@ class TrainerTest : public testing::Test {
     return out;
   }
 
+  // The losses of 60 steps without a change of settings; those with it are in losses_ then.
+  std::vector<double> losses_before(const std::function<void()>& change) {
+    options_.schedule.steps = 60;
+    options_.folder = join_path(temporary_.path, "before");
+    share();
+    std::vector<double> before;
+    before.swap(losses_);
+    change();
+    options_.folder = join_path(temporary_.path, "changed");
+    share();
+    return before;
+  }
+
   TemporaryFolder temporary_;
   std::optional<LoadedModel> loaded_;
   std::optional<ExampleEncoder> encoder_;
@@ -122,27 +135,13 @@ TEST_F(TrainerTest, LowRankAdditionsLearn) {
 }
 
 TEST_F(DeepseekTrainerTest, ProductsInBf16Learn) {
-  options_.schedule.steps = 60;
-  options_.folder = join_path(temporary_.path, "floats");
-  share();
-  const std::vector<double> floats = losses_;
-  losses_.clear();
-  options_.folder = join_path(temporary_.path, "bf16");
-  precision_ = Precision::bf16;
-  share();
+  const std::vector<double> floats = losses_before([&] { precision_ = Precision::bf16; });
   EXPECT_NE(losses_, floats);
   EXPECT_NEAR(losses_.back(), floats.back(), 0.1 * floats.back());
 }
 
 TEST_F(TrainerTest, MomentsOf8BitsLearn) {
-  options_.schedule.steps = 60;
-  options_.folder = join_path(temporary_.path, "floats");
-  share();
-  const std::vector<double> floats = losses_;
-  losses_.clear();
-  options_.folder = join_path(temporary_.path, "small");
-  options_.optimizer.small_moments = true;
-  share();
+  const std::vector<double> floats = losses_before([&] { options_.optimizer.small_moments = true; });
   EXPECT_NE(losses_, floats);
   EXPECT_LT(losses_.back(), 1.5 * floats.back());
 }
