@@ -1,6 +1,7 @@
 #include "tensor/matmul.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "tensor/access.h"
@@ -98,6 +99,15 @@ PackedRows pack_rows(Ctx& ctx, const Weight& weight, const Tensor& x) {
   if (x.stride[0] == inner * x.stride[1]) return pack_rows(ctx, weight, base, x.stride[1], x.shape[0] * inner);
   return pack(ctx, weight, x.shape[0] * inner,
               [&](int64_t i) { return base + i / inner * x.stride[0] + i % inner * x.stride[1]; });
+}
+
+void subtract_codes(const PackedRows& packed, int64_t row, int64_t n, float* x) {
+  const auto* block = reinterpret_cast<const CodeBlock*>(packed.data + packed.place(row) * packed.stride);
+  for (int64_t begin = 0; begin < n; begin += kGroup, ++block) {
+    const float step = std::ldexp(packed.scale[packed.place(row)], block->exponent >> 23);
+    for (int64_t i = begin; i < std::min(begin + kGroup, n); ++i)
+      x[i] -= static_cast<float>(block->code[i - begin]) * step;
+  }
 }
 
 bool same_packing(const Ctx& ctx, const Weight& a, const Weight& b) {

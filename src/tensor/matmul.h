@@ -19,6 +19,9 @@ PackedRows pack_rows(Ctx& ctx, const Weight& weight, const Tensor& x);
 // The same for rows base + i * stride (in floats), i < count.
 PackedRows pack_rows(Ctx& ctx, const Weight& weight, const float* base, int64_t stride, int64_t count);
 
+// x[i] -= what packed row `row` of 8-bit codes stands for in column i, i < n: what packing has lost of it.
+void subtract_codes(const PackedRows& packed, int64_t row, int64_t n, float* x);
+
 // A packed form of the same activations serves all weights of which this is equal.
 bool same_packing(const Ctx& ctx, const Weight& a, const Weight& b);
 
