@@ -60,7 +60,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   MemoryEnv env;
   for (const char* path : {"rows.jsonl", "text.txt"}) {
     env.add(path, {reinterpret_cast<const char*>(data), size});
-    Result<ExampleReader> reader = ExampleReader::open(env, path);
+    Result<ExampleReader> reader = ExampleReader::open(env, {path});
     LANDFALL_CHECK(reader.ok(), reader.status().message());
     Example example;
     uint64_t good = 0;

@@ -114,11 +114,24 @@ class Train(unittest.TestCase):
                 (self.command(out, "--patience", "2"), "give that too"),
                 (self.command(out, "--moment-bits", "16"), "one of: 32, 8"),
                 (self.command(out, "--precision", "half"), "one of: f32, bf16"),
+                (self.command(out, "--rank", "0"), "--rank"),
                 (self.command(out, "--method", "lora", "--targets", "attn_x"), "attn_output")):
             done = support.landfall(*arguments)
             self.assertNotEqual(done.returncode, 0)
             self.assertIn(message, done.stderr)
-            self.assertFalse((out / "checkpoints").exists())
+            self.assertEqual(list(out.glob("tokens/*")), [], "known before data are read")
+
+    def test_folders_and_several_files_are_learned_together(self):
+        texts = self.root / "texts" / "ward"
+        texts.mkdir(parents=True)
+        for number in range(3):
+            (texts / f"{number}.txt").write_text(f"The lamp of harbour {number} burns at night.")
+        done = support.landfall("train", self.model, self.data, texts.parent, "--method", "full", "--steps", "2",
+                                "--validation", texts / "0.txt", "--validation", texts / "1.txt", "--out", self.root / "several")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("65 rows of 4 files, 63 documents", done.stderr)
+        self.assertIn("2 rows of 2 files, 2 documents", done.stderr)
+        self.assertIn("data.jsonl, line 61", done.stderr)
 
     def test_too_little_memory_is_said_before_work_starts(self):
         text = self.root / "long.txt"

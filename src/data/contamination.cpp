@@ -44,25 +44,17 @@ Result<std::vector<Contamination>> find_contamination(Env& env, const std::vecto
   for (size_t t = 0; t < tasks.size(); ++t) {
     for (const TaskItem& item : tasks[t].items) runs[t].push_back(wanted.add(telling_text(item, ngram)));
   }
-  uint64_t total = 0, before = 0, rows = 0;
-  for (const std::string& file : files) {
-    LANDFALL_ASSIGN(const uint64_t bytes, env.size(file));
-    total += bytes;
-  }
+  uint64_t rows = 0;
   std::unordered_map<uint64_t, Place> places;  // of the runs that were found
-  for (size_t f = 0; f < files.size(); ++f) {
-    LANDFALL_ASSIGN(ExampleReader reader, ExampleReader::open(env, files[f]));
-    Example example;
-    while (true) {
-      LANDFALL_ASSIGN(const bool more, reader.next(example));
-      if (!more) break;
-      ++rows;
-      for (const uint64_t run : wanted.found_in(text_of(example))) places.emplace(run, Place{f, example.line});
-      if (progress && !progress(before + reader.bytes_read(), total)) {
-        return Status(Code::cancelled, "stopped while training data were read");
-      }
-    }
-    before += reader.bytes();
+  LANDFALL_ASSIGN(ExampleReader reader, ExampleReader::open(env, files));
+  Example example;
+  while (true) {
+    LANDFALL_ASSIGN(const bool more, reader.next(example));
+    if (!more) break;
+    ++rows;
+    for (const uint64_t run : wanted.found_in(text_of(example))) places.emplace(run, Place{example.file, example.line});
+    if (progress && !progress(reader.bytes_read(), reader.bytes()))
+      return Status(Code::cancelled, "stopped while training data were read");
   }
   std::vector<Contamination> out(tasks.size());
   for (size_t t = 0; t < tasks.size(); ++t) {

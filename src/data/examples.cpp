@@ -27,23 +27,78 @@ std::string keys_of(const Json& row) {
   return out.empty() ? "no keys" : "the keys " + out;
 }
 
+// A link that leads back up would be followed for ever.
+constexpr int kMostFolders = 16;
+
+constexpr std::string_view kTextEndings[] = {".txt", ".md"}, kRowEndings[] = {".jsonl", ".ndjson", ".json"};
+
+bool ends_with_one(const std::string& path, std::span<const std::string_view> endings) {
+  const std::string lower = ascii_lower(file_name(path));
+  return std::any_of(endings.begin(), endings.end(), [&](std::string_view e) { return lower.ends_with(e); });
+}
+
+Status unknown_kind(const std::string& path) {
+  return Status(Code::unsupported, "'" + path +
+                                       "' is no kind of file that training reads; give it as .txt or .md for text, "
+                                       "or as .jsonl or .json for rows");
+}
+
+Status add_files(Env& env, const std::string& folder, int depth, std::vector<std::string>& out) {
+  if (depth > kMostFolders)
+    return Status(Code::invalid_argument, "'" + folder + "' lies more than " + std::to_string(kMostFolders) +
+                                              " folders deep; name the folder that is meant");
+  LANDFALL_ASSIGN(const auto entries, env.list(folder));
+  for (const DirectoryEntry& entry : entries) {
+    const std::string path = join_path(folder, entry.name);
+    if (entry.name.starts_with(".")) continue;
+    if (entry.is_directory) {
+      LANDFALL_TRY(add_files(env, path, depth + 1, out));
+    } else if (ends_with_one(path, kTextEndings) || ends_with_one(path, kRowEndings)) {
+      out.push_back(path);
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
-struct ExampleReader::State {
-  State(Env& e, std::string p, std::string q, std::unique_ptr<MappedFile> f, std::string_view b, SourceRows::Form form)
-      : env(e), path(std::move(p)), quarantine_path(std::move(q)), file(std::move(f)), bytes(b), rows(b, form) {}
+Result<std::vector<std::string>> example_files(Env& env, const std::vector<std::string>& paths) {
+  std::vector<std::string> out;
+  for (const std::string& path : paths) {
+    const size_t before = out.size();
+    if (!env.is_directory(path)) {
+      out.push_back(path);
+      continue;
+    }
+    LANDFALL_TRY(add_files(env, path, 1, out));
+    if (out.size() == before) {
+      return Status(Code::invalid_argument, "the folder '" + path +
+                                                "' has no file that training reads: .txt or .md for text, .jsonl, "
+                                                ".ndjson or .json for rows");
+    }
+  }
+  return out;
+}
 
-  Env& env;
-  std::string path, quarantine_path;
-  std::unique_ptr<MappedFile> file;
-  std::string_view bytes;
-  SourceRows rows;
-  SourceRow row;
-  std::optional<RowShape> shape;
-  std::unique_ptr<OutputFile> quarantine;
-  ReadReport report;
+// A file that is being read.
+struct ExampleReader::Source {
+  Source(std::string p, std::unique_ptr<MappedFile> f, std::string_view b, bool is_text)
+      : path(std::move(p)),
+        file(std::move(f)),
+        bytes(b),
+        reading(b, is_text ? SourceRows::Form::documents : SourceRows::json_form(b)) {
+    if (is_text) shape = RowShape::documents;
+  }
 
-  Result<Example> read() {
+  static Result<Source> open(Env& env, const std::string& path) {
+    LANDFALL_ASSIGN(std::unique_ptr<MappedFile> file, env.map(path));
+    const std::span<const std::byte> data = file->bytes();
+    const std::string_view bytes(reinterpret_cast<const char*>(data.data()), data.size());
+    return Source(path, std::move(file), bytes, ends_with_one(path, kTextEndings));
+  }
+
+  // The example of a row, whose file and line are not known here.
+  Result<Example> read(const SourceRow& row) {
     if (!row.fault.empty()) return Status(Code::invalid_argument, row.fault);
     if (const std::optional<size_t> at = find_invalid_utf8(row.bytes))
       return Status(Code::invalid_argument, "is not UTF-8 from byte " + std::to_string(*at) + " of the row on");
@@ -64,40 +119,81 @@ struct ExampleReader::State {
                                                 " in a file of " + std::string(name(*shape)));
     }
     LANDFALL_ASSIGN(Example out, example_of(*found, json));
-    shape = report.shape = *found;
+    shape = *found;
     return out;
+  }
+
+  // What is said of the file as a whole at its end.
+  Status judge(const std::vector<BadRow>& first_bad) const {
+    if (rows == 0) {
+      return Status(Code::invalid_argument, "'" + path +
+                                                "' holds nothing to learn from: " + std::to_string(bytes.size()) +
+                                                " bytes without a row; name a file with text or rows");
+    }
+    if (bad * 2 <= rows) return {};
+    std::string text = "'" + path + "': " + std::to_string(bad) + " of " + std::to_string(rows) +
+                       " rows cannot be used, which is more than half";
+    for (size_t i = 0; i < std::min<size_t>(first_bad.size(), 3); ++i)
+      text += "; line " + std::to_string(first_bad[i].line) + ": " + first_bad[i].cause;
+    return Status(Code::invalid_argument, text + "; mend what these lines tell, or name the file that was meant");
+  }
+
+  std::string path;
+  std::unique_ptr<MappedFile> file;
+  std::string_view bytes;
+  SourceRows reading;
+  std::optional<RowShape> shape;
+  uint64_t rows = 0, bad = 0;
+};
+
+struct ExampleReader::State {
+  State(Env& e, std::vector<std::string> f, std::string q)
+      : env(e), files(std::move(f)), quarantine_path(std::move(q)) {}
+
+  Env& env;
+  std::vector<std::string> files;
+  std::string quarantine_path;
+  uint64_t bytes = 0, bytes_before = 0;  // of all files, and of those that are done
+  size_t at = 0;                         // of the files
+  std::optional<Source> source;
+  SourceRow row;
+  std::vector<BadRow> first_bad;  // of this file
+  std::unique_ptr<OutputFile> quarantine;
+  ReadReport report;
+
+  // The next row of any file in `row`; false behind the last.
+  Result<bool> next_row() {
+    while (true) {
+      if (!source) {
+        if (at == files.size()) return false;
+        LANDFALL_ASSIGN(source, Source::open(env, files[at]));
+      }
+      Result<bool> more = source->reading.next(row);
+      if (!more.ok()) return more.status().within("'" + source->path + "'");
+      if (*more) return true;
+      if (++at == files.size() && quarantine) LANDFALL_TRY(quarantine->sync());
+      LANDFALL_TRY(source->judge(first_bad));
+      bytes_before += source->bytes.size();
+      source.reset();
+      first_bad.clear();
+    }
   }
 
   Status reject(const std::string& cause) {
     ++report.bad;
-    if (report.first_bad.size() < kBadRowsShown) report.first_bad.push_back({row.line, cause});
+    ++source->bad;
+    const BadRow bad{at, row.line, cause};
+    for (std::vector<BadRow>* list : {&first_bad, &report.first_bad}) {
+      if (list->size() < kBadRowsShown) list->push_back(bad);
+    }
     if (quarantine_path.empty()) return {};
     if (!quarantine) {
       LANDFALL_TRY(env.make_directories(std::string(folder_of(quarantine_path))));
       LANDFALL_ASSIGN(quarantine, env.open_output(quarantine_path, /*append=*/false));
     }
     Json line;
-    line.set("line", row.line).set("cause", cause).set("row", row.bytes.substr(0, kMaxRowBytes));
-    return quarantine->append(line.dump() + "\n");
-  }
-
-  Status finish() {
-    if (quarantine) {
-      LANDFALL_TRY(quarantine->sync());
-      quarantine.reset();
-    }
-    if (report.rows == 0) {
-      return Status(Code::invalid_argument, "'" + path +
-                                                "' holds nothing to learn from: " + std::to_string(bytes.size()) +
-                                                " bytes without a row; name a file with text or rows");
-    }
-    if (report.bad * 2 <= report.rows) return {};
-    std::string text = "'" + path + "': " + std::to_string(report.bad) + " of " + std::to_string(report.rows) +
-                       " rows cannot be used, which is more than half";
-    for (size_t i = 0; i < std::min<size_t>(report.first_bad.size(), 3); ++i) {
-      text += "; line " + std::to_string(report.first_bad[i].line) + ": " + report.first_bad[i].cause;
-    }
-    return Status(Code::invalid_argument, text + "; mend what these lines tell, or name the file that was meant");
+    line.set("file", source->path).set("line", row.line).set("cause", cause);
+    return quarantine->append(line.set("row", row.bytes.substr(0, kMaxRowBytes)).dump() + "\n");
   }
 };
 
@@ -106,51 +202,44 @@ ExampleReader::ExampleReader(ExampleReader&&) noexcept = default;
 ExampleReader& ExampleReader::operator=(ExampleReader&&) noexcept = default;
 ExampleReader::~ExampleReader() = default;
 
-Result<ExampleReader> ExampleReader::open(Env& env, const std::string& path, const std::string& quarantine) {
-  const std::string lower = ascii_lower(file_name(path));
-  const auto ends = [&](std::initializer_list<std::string_view> endings) {
-    return std::any_of(endings.begin(), endings.end(), [&](std::string_view e) { return lower.ends_with(e); });
-  };
-  const bool is_text = ends({".txt", ".md"});
-  if (!is_text && !ends({".jsonl", ".ndjson", ".json"})) {
-    return Status(Code::unsupported, "'" + path +
-                                         "' is no kind of file that training reads; give it as .txt or .md for text, "
-                                         "or as .jsonl or .json for rows");
+Result<ExampleReader> ExampleReader::open(Env& env, const std::vector<std::string>& files,
+                                          const std::string& quarantine) {
+  auto state = std::make_unique<State>(env, files, quarantine);
+  for (const std::string& file : files) {
+    if (!ends_with_one(file, kTextEndings) && !ends_with_one(file, kRowEndings)) return unknown_kind(file);
+    if (quarantine == file) return Status(Code::invalid_argument, "bad rows of '" + file + "' cannot go to it");
+    LANDFALL_ASSIGN(const uint64_t bytes, env.size(file));
+    state->bytes += bytes;
   }
-  if (quarantine == path) return Status(Code::invalid_argument, "bad rows of '" + path + "' cannot go to it");
   if (!quarantine.empty() && env.exists(quarantine)) LANDFALL_TRY(env.remove(quarantine));
-  LANDFALL_ASSIGN(std::unique_ptr<MappedFile> file, env.map(path));
-  const std::span<const std::byte> data = file->bytes();
-  const std::string_view bytes(reinterpret_cast<const char*>(data.data()), data.size());
-  const SourceRows::Form form = is_text ? SourceRows::Form::documents : SourceRows::json_form(bytes);
-  auto state = std::make_unique<State>(env, path, quarantine, std::move(file), bytes, form);
-  if (is_text) state->shape = RowShape::documents;
   return ExampleReader(std::move(state));
 }
 
 Result<bool> ExampleReader::next(Example& out) {
+  State& s = *state_;
   while (true) {
-    Result<bool> more = state_->rows.next(state_->row);
-    if (!more.ok()) return more.status().within("'" + state_->path + "'");
-    if (!*more) {
-      LANDFALL_TRY(state_->finish());
-      return false;
-    }
-    ++state_->report.rows;
-    Result<Example> example = state_->read();
+    LANDFALL_ASSIGN(const bool more, s.next_row());
+    if (!more) return false;
+    ++s.report.rows;
+    ++s.source->rows;
+    Result<Example> example = s.source->read(s.row);
+    if (s.at == 0 && s.source->shape) s.report.shape = *s.source->shape;
     if (example.ok()) {
       out = std::move(*example);
-      out.line = state_->row.line;
+      out.file = s.at;
+      out.line = s.row.line;
       return true;
     }
-    LANDFALL_TRY(state_->reject(example.status().message()));
+    LANDFALL_TRY(s.reject(example.status().message()));
   }
 }
 
 Status ExampleReader::reject(const std::string& cause) { return state_->reject(cause); }
 
 const ReadReport& ExampleReader::report() const { return state_->report; }
-uint64_t ExampleReader::bytes_read() const { return state_->rows.consumed(); }
-uint64_t ExampleReader::bytes() const { return state_->bytes.size(); }
+uint64_t ExampleReader::bytes_read() const {
+  return state_->bytes_before + (state_->source ? state_->source->reading.consumed() : 0);
+}
+uint64_t ExampleReader::bytes() const { return state_->bytes; }
 
 }  // namespace landfall

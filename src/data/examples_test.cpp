@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "data/source_rows.h"
 #include "data/testing.h"
 
@@ -17,7 +19,7 @@ struct Read {
 Read read(const std::string& name, const std::string& content, const std::string& quarantine = "") {
   Read out;
   const std::string path = write_example_file(temporary_path(name), content);
-  Result<ExampleReader> reader = ExampleReader::open(Env::real(), path, quarantine);
+  Result<ExampleReader> reader = ExampleReader::open(Env::real(), {path}, quarantine);
   EXPECT_TRUE(reader.ok()) << reader.status().message();
   if (!reader.ok()) return out;
   while (true) {
@@ -219,16 +221,61 @@ TEST(Examples, a_file_that_cannot_be_used_is_an_error_that_says_what_to_do) {
       << bad.end.message();
   EXPECT_NE(read("blank.txt", " \n\n").end.message().find("3 bytes without a row"), std::string::npos);
   EXPECT_FALSE(read("empty.jsonl", "").end.ok());
-  EXPECT_EQ(ExampleReader::open(Env::real(), "model.gguf").status().code(), Code::unsupported);
-  EXPECT_EQ(ExampleReader::open(Env::real(), temporary_path("missing.txt")).status().code(), Code::not_found);
+  EXPECT_EQ(ExampleReader::open(Env::real(), {"model.gguf"}).status().code(), Code::unsupported);
+  EXPECT_EQ(ExampleReader::open(Env::real(), {temporary_path("missing.txt")}).status().code(), Code::not_found);
   const std::string path = write_example_file(temporary_path("itself.txt"), "text");
-  EXPECT_FALSE(ExampleReader::open(Env::real(), path, path).ok());
+  EXPECT_FALSE(ExampleReader::open(Env::real(), {path}, path).ok());
   EXPECT_EQ(read_example_file(path), "text");
+}
+
+TEST(Examples, several_files_are_read_one_after_another) {
+  const TemporaryFolder folder;
+  const std::string a = write_example_file(folder.path + "/a.jsonl", "{\"text\": \"one\"}\nbad\n");
+  const std::string b = write_example_file(folder.path + "/b.txt", "two");
+  const std::string c = write_example_file(folder.path + "/c.jsonl", "{\"text\": \"three\"}\n{\"text\": 4}\n");
+  const std::string quarantine = folder.path + "/bad.jsonl";
+  Result<ExampleReader> reader = ExampleReader::open(Env::real(), {a, b, c}, quarantine);
+  ASSERT_TRUE(reader.ok()) << reader.status().message();
+  std::vector<std::string> seen;
+  Example example;
+  while (*reader->next(example))
+    seen.push_back(std::to_string(example.file) + ":" + std::to_string(example.line) + " " + example.text);
+  EXPECT_EQ(seen, (std::vector<std::string>{"0:1 one", "1:1 two", "2:1 three"}));
+  EXPECT_EQ(reader->bytes_read(), reader->bytes());
+  EXPECT_EQ(reader->report().shape, RowShape::text);
+  ASSERT_EQ(reader->report().first_bad.size(), 2u);
+  EXPECT_EQ(reader->report().first_bad[1].file, 2u);
+  EXPECT_EQ(reader->report().first_bad[1].line, 2u);
+  EXPECT_NE(read_example_file(quarantine).find("c.jsonl\",\"line\":2"), std::string::npos)
+      << read_example_file(quarantine);
+
+  // Each is judged by itself, and where it ends.
+  write_example_file(b, " ");
+  Result<ExampleReader> empty = ExampleReader::open(Env::real(), {a, b, c});
+  EXPECT_TRUE(*empty->next(example));
+  EXPECT_NE(empty->next(example).status().message().find("b.txt' holds nothing"), std::string::npos);
+  EXPECT_FALSE(ExampleReader::open(Env::real(), {a, folder.path + "/none.txt"}).ok()) << "before anything is read";
+}
+
+TEST(Examples, a_folder_stands_for_the_files_in_it) {
+  const TemporaryFolder folder;
+  ASSERT_TRUE(Env::real().make_directories(folder.path + "/ward/2026").ok());
+  for (const std::string name : {"ward/b.md", "ward/2026/C.TXT", "ward/2026/model.gguf", "ward/.hidden.txt", "a.jsonl"})
+    write_example_file(folder.path + "/" + name, "x");
+  const auto files = example_files(Env::real(), {folder.path + "/a.jsonl", folder.path + "/ward"});
+  ASSERT_TRUE(files.ok()) << files.status().message();
+  EXPECT_EQ(*files, (std::vector<std::string>{folder.path + "/a.jsonl", folder.path + "/ward/2026/C.TXT",
+                                              folder.path + "/ward/b.md"}));
+  ASSERT_TRUE(Env::real().remove(folder.path + "/ward/2026/C.TXT").ok());
+  const Status none = example_files(Env::real(), {folder.path + "/ward/2026"}).status();
+  EXPECT_NE(none.message().find("has no file that training reads"), std::string::npos) << none.message();
+  std::filesystem::create_directory_symlink("..", folder.path + "/ward/2026/up");
+  EXPECT_NE(example_files(Env::real(), {folder.path}).status().message().find("folders deep"), std::string::npos);
 }
 
 TEST(Examples, a_row_that_was_read_can_be_rejected_later) {
   const std::string path = write_example_file(temporary_path("late.jsonl"), "{\"text\": \"a\"}\n{\"text\": \"b\"}\n");
-  Result<ExampleReader> reader = ExampleReader::open(Env::real(), path);
+  Result<ExampleReader> reader = ExampleReader::open(Env::real(), {path});
   ASSERT_TRUE(reader.ok());
   Example example;
   ASSERT_TRUE(*reader->next(example));

@@ -57,7 +57,7 @@ const ExampleEncoder& encoder() {
 
 TokenDataset dataset(const std::string& name, const std::string& content, int64_t context = 32) {
   const std::string path = write_example_file(temporary_path(name), content);
-  Result<TokenDataset> out = TokenDataset::open(Env::real(), path, encoder(), {.context = context});
+  Result<TokenDataset> out = TokenDataset::open(Env::real(), {path}, encoder(), {.context = context});
   EXPECT_TRUE(out.ok()) << out.status().message();
   return std::move(out).value();
 }

@@ -19,7 +19,7 @@ std::string rows(int count) {
 
 Result<TokenDataset> open(const std::string& path, const TokenDatasetOptions& options, Env& env = Env::real()) {
   static const ExampleEncoder encoder = chatml_encoder();
-  return TokenDataset::open(env, path, encoder, options);
+  return TokenDataset::open(env, {path}, encoder, options);
 }
 
 std::vector<MarkedTokens> documents(const TokenDataset& data) {
@@ -77,7 +77,7 @@ TEST(TokenDataset, whatever_decides_the_tokens_makes_another_shard) {
   EXPECT_NE(identity({.context = 65}), first);
   EXPECT_NE(identity({.context = 64, .drop_near_duplicates = true}), first);
   const ExampleEncoder other = make_encoder(golden_tokenizer_spec("gpt-2", kChatMl, "<|im_end|>", false));
-  EXPECT_NE(TokenDataset::open(Env::real(), path, other, {.context = 64})->identity(), first);
+  EXPECT_NE(TokenDataset::open(Env::real(), {path}, other, {.context = 64})->identity(), first);
   write_example_file(path, rows(6));
   EXPECT_NE(identity({.context = 64}), first);
   write_example_file(path, rows(5));
@@ -245,6 +245,43 @@ TEST(TokenDataset, near_duplicates_are_dropped_where_asked) {
   EXPECT_EQ(data->documents(), 2u);
   EXPECT_EQ(data->counts().near_duplicates, 1u);
   EXPECT_EQ(data->counts().bad, 0u);
+}
+
+TEST(TokenDataset, several_files_make_one_dataset) {
+  const TemporaryFolder folder;
+  const std::string a = write_example_file(folder.path + "/a.jsonl", rows(3));
+  const std::string b = write_example_file(folder.path + "/b.txt", "A text.\n\f\nAnother \xFF\n\f\nA third.");
+  const ExampleEncoder encoder = chatml_encoder();
+  const TokenDatasetOptions options{.context = 64, .cache_folder = folder.path + "/cache"};
+  const auto open_files = [&](const std::vector<std::string>& files) {
+    return TokenDataset::open(Env::real(), files, encoder, options);
+  };
+  const Result<TokenDataset> both = open_files({a, b}), one = open_files({a}), other = open_files({b});
+  ASSERT_TRUE(both.ok()) << both.status().message();
+  std::vector<MarkedTokens> expected = documents(*one);
+  for (const MarkedTokens& document : documents(*other)) expected.push_back(document);
+  EXPECT_EQ(documents(*both), expected);
+  EXPECT_NE(both->identity(), one->identity());
+  EXPECT_NE(open_files({b, a})->identity(), both->identity());
+  EXPECT_TRUE(open_files({a, b})->from_cache());
+  EXPECT_NE(both->summary().find("6 rows of 2 files, 5 documents of "), std::string::npos) << both->summary();
+  EXPECT_NE(both->summary().find("\n  b.txt, line 3: is not UTF-8"), std::string::npos) << both->summary();
+
+  const std::string pairs =
+      write_example_file(folder.path + "/pairs.jsonl", R"({"prompt": "q", "chosen": "good", "rejected": "bad"})");
+  const Status mixed = open_files({a, pairs}).status();
+  EXPECT_EQ(mixed.code(), Code::invalid_argument);
+  EXPECT_NE(mixed.message().find("pairs.jsonl' holds preferences"), std::string::npos) << mixed.message();
+}
+
+TEST(TokenDataset, what_a_killed_run_left_is_removed) {
+  const TemporaryFolder folder;
+  const std::string path = write_example_file(folder.path + "/rows.jsonl", rows(3));
+  const TokenDatasetOptions options{.context = 64, .cache_folder = folder.path + "/cache"};
+  ASSERT_TRUE(Env::real().make_directories(options.cache_folder).ok());
+  write_example_file(options.cache_folder + "/0123.tokens.partial", "LNDFTOKS");
+  ASSERT_TRUE(open(path, options).ok());
+  EXPECT_TRUE(only_file(options.cache_folder).ends_with(".tokens"));
 }
 
 TEST(TokenDataset, stops_when_asked_and_refuses_what_makes_no_sense) {

@@ -48,7 +48,8 @@ void add(const Example& example, BpeTrainer& trainer) {
 
 }  // namespace
 
-Result<TokenizerSpec> train_tokenizer(Env& env, std::span<const std::string> files, const TokenizerTraining& options) {
+Result<TokenizerSpec> train_tokenizer(Env& env, const std::vector<std::string>& files,
+                                      const TokenizerTraining& options) {
   if (options.vocabulary < kLeast || options.vocabulary > kMost) {
     return Status(Code::invalid_argument, "a vocabulary of " + std::to_string(options.vocabulary) +
                                               " tokens is not possible; give " + std::to_string(kLeast) + " to " +
@@ -58,22 +59,14 @@ Result<TokenizerSpec> train_tokenizer(Env& env, std::span<const std::string> fil
   LANDFALL_CHECK(rules.has_value());
   LANDFALL_ASSIGN(PreTokenizer pre_tokenizer, PreTokenizer::create(rules->patterns));
   BpeTrainer trainer(std::move(pre_tokenizer));
-  uint64_t total = 0, before = 0;
-  for (const std::string& file : files) {
-    LANDFALL_ASSIGN(const uint64_t bytes, env.size(file));
-    total += bytes;
-  }
-  for (const std::string& file : files) {
-    LANDFALL_ASSIGN(ExampleReader reader, ExampleReader::open(env, file));
-    Example example;
-    for (;;) {
-      LANDFALL_ASSIGN(const bool more, reader.next(example));
-      if (!more) break;
-      add(example, trainer);
-      if (!options.reading(before + reader.bytes_read(), total))
-        return Status(Code::cancelled, "stopped while reading '" + file + "'");
-    }
-    before += reader.bytes();
+  LANDFALL_ASSIGN(ExampleReader reader, ExampleReader::open(env, files));
+  Example example;
+  for (;;) {
+    LANDFALL_ASSIGN(const bool more, reader.next(example));
+    if (!more) break;
+    add(example, trainer);
+    if (!options.reading(reader.bytes_read(), reader.bytes()))
+      return Status(Code::cancelled, "stopped while reading '" + files[example.file] + "'");
   }
   const auto specials = static_cast<int64_t>(std::size(kSpecial));
   LANDFALL_ASSIGN(LearnedMerges learned, trainer.train(options.vocabulary - specials, options.merging));

@@ -20,7 +20,8 @@ struct TokenizerTraining {
 
 // `files`: as ExampleReader takes them; of conversations and preferences every message counts. Fewer tokens than wanted
 // where the text is too short to need them.
-Result<TokenizerSpec> train_tokenizer(Env& env, std::span<const std::string> files, const TokenizerTraining& options);
+Result<TokenizerSpec> train_tokenizer(Env& env, const std::vector<std::string>& files,
+                                      const TokenizerTraining& options);
 
 // A new folder with tokenizer.json and tokenizer_config.json.
 Status write_tokenizer(Env& env, const std::string& folder, const TokenizerSpec& spec);

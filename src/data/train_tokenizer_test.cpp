@@ -25,8 +25,9 @@ std::string rows() {
 }
 
 TokenizerSpec trained() {
-  const std::string files[] = {write_example_file(temporary_path("rows.jsonl"), rows()),
-                               write_example_file(temporary_path("words.txt"), "The lamp burns. The lamp burns.\n")};
+  const std::vector<std::string> files = {
+      write_example_file(temporary_path("rows.jsonl"), rows()),
+      write_example_file(temporary_path("words.txt"), "The lamp burns. The lamp burns.\n")};
   auto spec = train_tokenizer(Env::real(), files, kWatch);
   LANDFALL_CHECK(spec.ok(), spec.status().message());
   return std::move(*spec);
@@ -80,14 +81,14 @@ TEST(TrainTokenizer, FilesHoldWhatWasLearned) {
 }
 
 TEST(TrainTokenizer, SaysWhatItCannotDo) {
-  const std::string files[] = {write_example_file(temporary_path("words.txt"), "The lamp burns.\n")};
+  const std::vector<std::string> files = {write_example_file(temporary_path("words.txt"), "The lamp burns.\n")};
   TokenizerTraining options = kWatch;
   options.vocabulary = 100;
   EXPECT_EQ(train_tokenizer(Env::real(), files, options).status().code(), Code::invalid_argument);
   options = kWatch;
   options.reading = [](uint64_t, uint64_t) { return false; };
   EXPECT_EQ(train_tokenizer(Env::real(), files, options).status().code(), Code::cancelled);
-  const std::string missing[] = {temporary_path("missing.txt")};
+  const std::vector<std::string> missing = {temporary_path("missing.txt")};
   EXPECT_EQ(train_tokenizer(Env::real(), missing, kWatch).status().code(), Code::not_found);
 }
 

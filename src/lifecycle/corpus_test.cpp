@@ -112,7 +112,7 @@ class CorpusTest : public ::testing::Test {
     return text.ok() ? *text : "";
   }
   std::vector<std::string> training_texts(const std::string& name) {
-    auto reader = ExampleReader::open(env, out(name));
+    auto reader = ExampleReader::open(env, {out(name)});
     EXPECT_TRUE(reader.ok()) << reader.status().message();
     std::vector<std::string> texts;
     Example example;

@@ -132,7 +132,7 @@ class Tide {
   }
 
   Status learn_tokenizer() {
-    const std::string files[] = {in("data/general.jsonl"), in("data/chat.jsonl")};
+    const std::vector<std::string> files = {in("data/general.jsonl"), in("data/chat.jsonl")};
     TokenizerTraining options{.vocabulary = o_.vocabulary};
     options.reading = [&](uint64_t done, uint64_t total) {
       hooks_.watch.at(done, total);
@@ -157,7 +157,7 @@ class Tide {
                                   hooks_.watch.at(done, total);
                                   return !hooks_.watch.stop();
                                 }};
-    LANDFALL_ASSIGN(TokenDataset data, TokenDataset::open(env_, path, encoder, options));
+    LANDFALL_ASSIGN(TokenDataset data, TokenDataset::open(env_, {path}, encoder, options));
     hooks_.watch.say(std::string(file_name(path)) + ": " + data.summary());
     return data;
   }

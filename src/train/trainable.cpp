@@ -32,6 +32,16 @@ std::string list(const std::vector<std::string>& names) {
 
 }  // namespace
 
+Status check_targets(const Model& model, const std::vector<std::string>& targets) {
+  const std::vector<std::string> all = linear_maps(model);
+  for (const std::string& target : targets) {
+    if (std::find(all.begin(), all.end(), target) != all.end()) continue;
+    return Status(Code::invalid_argument,
+                  "'" + target + "' is no linear map of this model's layers; there are: " + list(all));
+  }
+  return {};
+}
+
 void Trainable::allocate(Parameter& p, uint32_t id, bool rounded) {
   p.seen =
       describe_weight(id, p.name, rounded && precision_ == Precision::bf16 ? k_bf16 : k_f32, p.experts, p.out, p.in);
@@ -72,13 +82,8 @@ Result<Trainable> Trainable::full(const Model& model, ThreadPool& pool, Precisio
 }
 
 Result<Trainable> Trainable::lora(const Model& model, const LoraOptions& options, ThreadPool& pool) {
-  const std::vector<std::string> all = linear_maps(model);
-  const std::vector<std::string>& targets = options.targets.empty() ? all : options.targets;
-  for (const std::string& target : targets) {
-    if (std::find(all.begin(), all.end(), target) != all.end()) continue;
-    return Status(Code::invalid_argument,
-                  "'" + target + "' is no linear map of this model's layers; there are: " + list(all));
-  }
+  LANDFALL_TRY(check_targets(model, options.targets));
+  const std::vector<std::string> targets = options.targets.empty() ? linear_maps(model) : options.targets;
   if (options.rank < 1 || options.rank > 1024)
     return Status(Code::invalid_argument, "the rank is " + std::to_string(options.rank) + "; 1 to 1024 is possible");
   Trainable out(options.precision);

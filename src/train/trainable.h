@@ -44,10 +44,13 @@ struct LoraOptions {
   Precision precision = Precision::f32;
 };
 
+// The model's weights need not be loaded yet. An error lists the targets that there are when one is not found.
+Status check_targets(const Model& model, const std::vector<std::string>& targets);
+
 class Trainable {
  public:
   static Result<Trainable> full(const Model& model, ThreadPool& pool, Precision precision = Precision::f32);
-  // An error lists the targets that there are when one is not found.
+  // The targets as check_targets() wants them.
   static Result<Trainable> lora(const Model& model, const LoraOptions& options, ThreadPool& pool);
 
   std::span<Parameter> parameters() { return parameters_; }

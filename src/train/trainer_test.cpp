@@ -10,6 +10,7 @@
 
 #include "data/testing.h"
 #include "model/testing.h"
+#include "train/power_cut.h"
 
 namespace landfall {
 namespace {
@@ -43,7 +44,7 @@ class TrainerTest : public testing::Test {
   }
 
   void learn_from(const std::string& rows) {
-    auto data = TokenDataset::open(Env::real(), write_example_file(temporary_path("s.jsonl"), rows), *encoder_,
+    auto data = TokenDataset::open(Env::real(), {write_example_file(temporary_path("s.jsonl"), rows)}, *encoder_,
                                    {.context = 64});
     ASSERT_TRUE(data.ok()) << data.status().message();
     data_.emplace(std::move(*data));
@@ -59,7 +60,7 @@ class TrainerTest : public testing::Test {
                          ? Trainable::lora(loaded_->model, {.rank = 4, .targets = {}, .precision = precision_}, pool)
                          : Trainable::full(loaded_->model, pool, precision_);
     EXPECT_TRUE(trainable.ok());
-    Trainer trainer(Env::real(), loaded_->model, *trainable, *packing_, validation_ ? &*validation_ : &*packing_, pool,
+    Trainer trainer(*env_, loaded_->model, *trainable, *packing_, validation_ ? &*validation_ : &*packing_, pool,
                     options_);
     const auto begun = trainer.open(hooks_);
     if (!begun.ok()) {
@@ -98,6 +99,7 @@ class TrainerTest : public testing::Test {
   std::optional<ExampleEncoder> encoder_;
   std::optional<TokenDataset> data_;
   std::optional<Packing> packing_, validation_;
+  Env* env_ = &Env::real();
   TrainerOptions options_;
   Precision precision_ = Precision::f32;
   TrainerHooks hooks_;
@@ -178,6 +180,25 @@ TEST_F(TrainerTest, AStoppedRunEndsAsAnUnbrokenOne) {
     EXPECT_EQ(begun_, 9);
     EXPECT_EQ(losses_, losses);
   }
+}
+
+TEST_F(TrainerTest, PowerCutsBetweenRenameAndSyncCostOnlyTheStepsSince) {
+  options_.save_every = 1;
+  const auto unbroken = share();
+  options_.folder = join_path(temporary_.path, "cut");
+  for (int64_t cuts = 0; cuts < 10; ++cuts) {
+    PowerCut disk;
+    disk.renames = cuts == 0 ? 1 : 2;  // one checkpoint stays, that of step 0 at first; of the next the name is lost
+    env_ = &disk;
+    Status ended;
+    share(&ended);
+    EXPECT_EQ(ended.code(), Code::unavailable) << ended.message();
+    EXPECT_EQ(begun_, std::max<int64_t>(0, cuts - 2));
+    disk.restart();
+  }
+  env_ = &Env::real();
+  EXPECT_EQ(share(), unbroken);
+  EXPECT_EQ(begun_, 8);
 }
 
 TEST_F(DeepseekTrainerTest, SelectionBiasesMoveAndContinueBitForBit) {
@@ -282,7 +303,7 @@ TEST_F(TrainerTest, WithPatienceARunEndsWithTheWeightsOfTheBestValidation) {
   // Other words of the same letters: at first they get likelier too, and then no more.
   std::string others;
   for (int i = 0; i < 12; ++i) others += "{\"text\": \"a ship in the night at mile " + std::to_string(i) + "\"}\n";
-  const auto held_out = TokenDataset::open(Env::real(), write_example_file(temporary_path("v.jsonl"), others),
+  const auto held_out = TokenDataset::open(Env::real(), {write_example_file(temporary_path("v.jsonl"), others)},
                                            *encoder_, {.context = 64});
   ASSERT_TRUE(held_out.ok()) << held_out.status().message();
   auto packing = Packing::create(*held_out, {.sequences = 3});

@@ -9,6 +9,7 @@
 #include "cli/table.h"
 #include "cli/terminal.h"
 #include "data/contamination.h"
+#include "data/examples.h"
 #include "lifecycle/evaluation/examinee.h"
 #include "lifecycle/evaluation/perplexity.h"
 #include "lifecycle/evaluation/statistics.h"
@@ -30,7 +31,7 @@ constexpr Flag kFlags[] = {
      .help = "ask in the model's own chat form; without it as 'Question: ... Answer:' for models that go on with text"},
     {.name = "against", .help = "another model that gets the same questions"},
     {.name = "contamination",
-     .help = "training files to look for the answers in: .txt, or .jsonl of any shape that 'landfall train' reads",
+     .help = "training files or folders to look for the answers in, of any kind that 'landfall train' reads",
      .repeated = true},
     {.name = "ngram", .kind = Flag::Kind::integer, .help = "consecutive words that are a find", .otherwise = "8"},
     kThreadsFlag,
@@ -313,9 +314,10 @@ Status run(CommandContext& context) {
   const InterruptGuard guard;
   std::vector<Contamination> contamination;
   if (a.has("contamination")) {
+    LANDFALL_ASSIGN(const auto files, example_files(context.env, a.texts("contamination")));
     Progress progress(context.env, "reading training data");
     LANDFALL_ASSIGN(contamination,
-                    find_contamination(context.env, examination.tasks, a.texts("contamination"), ngram,
+                    find_contamination(context.env, examination.tasks, files, ngram,
                                        [&](uint64_t done, uint64_t total) { return keep_on(progress, done, total); }));
   }
   const std::string model = a.text("MODEL"), other = a.text("against");

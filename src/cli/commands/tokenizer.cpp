@@ -3,6 +3,7 @@
 
 #include "cli/command.h"
 #include "cli/long_work.h"
+#include "data/examples.h"
 #include "data/train_tokenizer.h"
 
 namespace landfall {
@@ -10,7 +11,7 @@ namespace {
 
 constexpr Flag kFlags[] = {
     {.name = "ACTION", .help = "train", .required = true},
-    {.name = "TEXT", .help = ".txt documents or .jsonl rows, as 'landfall train' takes them", .repeated = true},
+    {.name = "TEXT", .help = "files or folders, as 'landfall train' takes them", .repeated = true},
     {.name = "vocabulary", .kind = Flag::Kind::integer, .help = "tokens in all", .otherwise = "4096"},
     {.name = "out", .help = "the new folder", .otherwise = "tokenizer"},
 };
@@ -19,7 +20,7 @@ Status run(CommandContext& context) {
   const Arguments& a = context.arguments;
   if (a.text("ACTION") != "train")
     return Status(Code::invalid_argument, "there is no 'landfall tokenizer " + a.text("ACTION") + "'; 'train' is one");
-  const std::vector<std::string> files = a.texts("TEXT");
+  LANDFALL_ASSIGN(const std::vector<std::string> files, example_files(context.env, a.texts("TEXT")));
   if (files.empty()) return Status(Code::invalid_argument, "name at least one file of text to learn from");
   const std::string out = a.text("out", "tokenizer");
   const double start = context.env.seconds();

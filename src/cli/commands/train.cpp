@@ -23,7 +23,10 @@ namespace {
 constexpr Flag kFlags[] = {
     {.name = "MODEL", .help = "a name from 'landfall list', or a path"},
     {.name = "DATA",
-     .help = "what to learn from: .txt documents, or .jsonl with text, Alpaca, ShareGPT, OpenAI or preference rows"},
+     .help = "what to learn from: .txt documents, .jsonl with text, Alpaca, ShareGPT, OpenAI or preference rows, or "
+             "folders "
+             "of such files",
+     .repeated = true},
     {.name = "recipe",
      .help = "instead of MODEL and DATA: 'tide', a small model from nothing, in stages that an interruption continues"},
     {.name = "corpus",
@@ -70,9 +73,9 @@ constexpr Flag kFlags[] = {
      .kind = Flag::Kind::number,
      .help = "weight of a loss for experts that are chosen unevenly within a document",
      .otherwise = "0"},
-    {.name = "replay", .help = "general examples mixed in, against forgetting"},
+    {.name = "replay", .help = "general examples mixed in, against forgetting", .repeated = true},
     {.name = "replay-share", .kind = Flag::Kind::number, .help = "their share of all tokens", .otherwise = "0.1"},
-    {.name = "validation", .help = "examples that are never learned; their loss is shown"},
+    {.name = "validation", .help = "examples that are never learned; their loss is shown", .repeated = true},
     {.name = "patience",
      .kind = Flag::Kind::integer,
      .help = "with --validation: ends when so many of its losses in a row are no better, and takes the best weights",
@@ -93,6 +96,24 @@ constexpr Flag kFlags[] = {
     {.name = "seed", .kind = Flag::Kind::integer, .help = "of data order and additions", .otherwise = "0"},
     kThreadsFlag,
 };
+
+std::vector<std::string> split(const std::string& list) {
+  std::vector<std::string> out;
+  for (size_t at = 0; at <= list.size() && !list.empty();) {
+    const size_t end = std::min(list.find(',', at), list.size());
+    out.push_back(list.substr(at, end - at));
+    at = end + 1;
+  }
+  return out;
+}
+
+Result<LoraOptions> lora_options(const Arguments& a) {
+  LoraOptions o{.targets = split(a.text("targets")), .seed = static_cast<uint64_t>(a.integer("seed", 0))};
+  LANDFALL_ASSIGN(o.rank, integer(a, "rank", 8, 1, 1024));
+  LANDFALL_ASSIGN(o.alpha, number(a, "alpha", 16, 1e-3, 1e5));
+  LANDFALL_ASSIGN(o.precision, chosen_precision(a));
+  return o;
+}
 
 Result<TrainerOptions> trainer_options(const Arguments& a, bool lora) {
   TrainerOptions o;
@@ -121,36 +142,26 @@ Result<TrainerOptions> trainer_options(const Arguments& a, bool lora) {
   return o;
 }
 
-std::vector<std::string> split(const std::string& list) {
-  std::vector<std::string> out;
-  for (size_t at = 0; at <= list.size() && !list.empty();) {
-    const size_t end = std::min(list.find(',', at), list.size());
-    out.push_back(list.substr(at, end - at));
-    at = end + 1;
-  }
-  return out;
-}
-
-Result<TokenDataset> open_data(CommandContext& context, const std::string& path, const ExampleEncoder& encoder,
-                               int64_t length, const std::string& out) {
-  Progress progress(context.env, "reading " + std::string(file_name(path)));
-  TokenDatasetOptions options{.context = length,
-                              .drop_near_duplicates = context.arguments.has("drop-duplicates"),
-                              .cache_folder = join_path(out, "tokens"),
-                              .quarantine = join_path(out, std::string(file_name(path)) + ".refused.jsonl"),
-                              .progress = [&](uint64_t done, uint64_t total) {
-                                progress.update(done, total);
-                                return !stop_requested();
-                              }};
-  return TokenDataset::open(context.env, path, encoder, options);
-}
-
-void describe(const TokenDataset& data, const std::string& path, const std::string& out) {
-  std::fprintf(stderr, "%s: %s\n", path.c_str(), data.summary().c_str());
-  if (data.counts().bad > 0) {
-    std::fprintf(stderr, "  refused rows are in %s\n",
-                 join_path(out, std::string(file_name(path)) + ".refused.jsonl").c_str());
-  }
+Result<TokenDataset> open_data(CommandContext& context, const std::vector<std::string>& paths,
+                               const ExampleEncoder& encoder, int64_t length, const std::string& out) {
+  LANDFALL_ASSIGN(const std::vector<std::string> files, example_files(context.env, paths));
+  const std::string refused = join_path(out, std::string(file_name(paths[0])) + ".refused.jsonl");
+  const auto read = [&] {
+    Progress progress(context.env, "reading " + std::string(file_name(paths[0])));
+    return TokenDataset::open(context.env, files, encoder,
+                              {.context = length,
+                               .drop_near_duplicates = context.arguments.has("drop-duplicates"),
+                               .cache_folder = join_path(out, "tokens"),
+                               .quarantine = refused,
+                               .progress = [&](uint64_t done, uint64_t total) {
+                                 progress.update(done, total);
+                                 return !stop_requested();
+                               }});
+  };
+  LANDFALL_ASSIGN(TokenDataset data, read());
+  std::fprintf(stderr, "%s: %s\n", paths[0].c_str(), data.summary().c_str());
+  if (data.counts().bad > 0) std::fprintf(stderr, "  refused rows are in %s\n", refused.c_str());
+  return data;
 }
 
 Status check_memory(int64_t needed, int64_t available) {
@@ -203,8 +214,10 @@ Status run(CommandContext& context) {
   const std::string out = a.text("out", "trained");
   LANDFALL_ASSIGN(const bool lora, choice<bool>(a, "method", "lora", {{"lora", true}, {"full", false}}));
   LANDFALL_ASSIGN(TrainerOptions options, trainer_options(a, lora));
+  LANDFALL_ASSIGN(const LoraOptions additions, lora_options(a));
+  LANDFALL_ASSIGN(options.beta, number(a, "beta", 0.1, 1e-4, 100));
   LANDFALL_ASSIGN(const int64_t sequences, integer(a, "sequences", 4, 1, 1 << 16));
-  LANDFALL_ASSIGN(const double share, number(a, "replay-share", a.text("replay").empty() ? 0 : 0.1, 0, 0.99));
+  LANDFALL_ASSIGN(const double share, number(a, "replay-share", a.has("replay") ? 0.1 : 0, 0, 0.99));
   LANDFALL_ASSIGN(const int64_t threads, chosen_threads(a));
   LANDFALL_ASSIGN(const double epochs, number(a, "epochs", 1, 1e-6, 1e6));
   const auto seed = static_cast<uint64_t>(a.integer("seed", 0));
@@ -217,22 +230,19 @@ Status run(CommandContext& context) {
   if (!source.tokenizer) return Status(Code::unsupported, source.tokenizer_problem);
   LANDFALL_ASSIGN(const ExampleEncoder encoder, ExampleEncoder::create(*source.tokenizer));
   LANDFALL_ASSIGN(Model model, describe_model(source));
+  if (lora) LANDFALL_TRY(check_targets(model, additions.targets));
   const int64_t most = std::max<int64_t>(2, model.config().context);  // the model's own
   LANDFALL_ASSIGN(const int64_t length, integer(a, "context", std::min<int64_t>(512, most), 2, most));
-  LANDFALL_ASSIGN(const TokenDataset data, open_data(context, a.text("DATA"), encoder, length, out));
-  describe(data, a.text("DATA"), out);
+  LANDFALL_ASSIGN(const TokenDataset data, open_data(context, a.texts("DATA"), encoder, length, out));
   std::optional<TokenDataset> replay, validation;
-  if (!a.text("replay").empty()) {
-    LANDFALL_ASSIGN(replay, open_data(context, a.text("replay"), encoder, length, out));
-    describe(*replay, a.text("replay"), out);
+  if (a.has("replay")) {
+    LANDFALL_ASSIGN(replay, open_data(context, a.texts("replay"), encoder, length, out));
   }
-  if (!a.text("validation").empty()) {
-    LANDFALL_ASSIGN(validation, open_data(context, a.text("validation"), encoder, length, out));
-    describe(*validation, a.text("validation"), out);
+  if (a.has("validation")) {
+    LANDFALL_ASSIGN(validation, open_data(context, a.texts("validation"), encoder, length, out));
   }
   LANDFALL_ASSIGN(const Packing packing, Packing::create(data, {sequences, seed, replay ? &*replay : nullptr, share}));
   options.preferences = data.kind() == Example::Kind::preference;
-  LANDFALL_ASSIGN(options.beta, number(a, "beta", 0.1, 1e-4, 100));
   for (const auto* other : {&replay, &validation}) {
     if (!*other || (*other)->kind() == data.kind() ||
         (!options.preferences && (*other)->kind() != Example::Kind::preference))
@@ -265,19 +275,16 @@ Status run(CommandContext& context) {
   const int64_t loaded = peak_resident_bytes(context.env);
   const auto available = static_cast<int64_t>(context.env.available_memory());
   // Values, what steps see, gradients and moments: known before any of it is allocated.
-  LANDFALL_ASSIGN(const Precision precision, chosen_precision(a));
-  const int64_t least = 8 + (precision == Precision::bf16 ? 2 : 4) + (options.optimizer.small_moments ? 2 : 4);
+  const int64_t least =
+      8 + (additions.precision == Precision::bf16 ? 2 : 4) + (options.optimizer.small_moments ? 2 : 4);
   if (!lora) LANDFALL_TRY(check_memory(model.parameters() * least, available));
-  LoraOptions lora_options{.targets = split(a.text("targets")), .seed = seed, .precision = precision};
-  LANDFALL_ASSIGN(lora_options.rank, integer(a, "rank", 8, 1, 1024));
-  LANDFALL_ASSIGN(lora_options.alpha, number(a, "alpha", 16, 1e-3, 1e5));
   options.identity.set("method", lora ? "lora" : "full").set("preferences", options.preferences);
   if (lora) {
-    options.identity.set("rank", lora_options.rank).set("alpha", lora_options.alpha).set("targets", a.text("targets"));
+    options.identity.set("rank", additions.rank).set("alpha", additions.alpha).set("targets", a.text("targets"));
   }
-  if (precision == Precision::bf16) options.identity.set("precision", "bf16");
+  if (additions.precision == Precision::bf16) options.identity.set("precision", "bf16");
   LANDFALL_ASSIGN(Trainable trainable,
-                  lora ? Trainable::lora(model, lora_options, pool) : Trainable::full(model, pool, precision));
+                  lora ? Trainable::lora(model, additions, pool) : Trainable::full(model, pool, additions.precision));
   Trainer trainer(context.env, model, trainable, packing, validating ? &*validating : nullptr, pool, options);
   LANDFALL_ASSIGN(const int64_t needed, trainer.memory_bytes());
   std::fprintf(stderr, "%lld numbers are trained in %lld steps; that takes about %s beside the model\n",
@@ -295,7 +302,7 @@ Status run(CommandContext& context) {
   std::fprintf(stderr, "memory: at most %s beside the model; the estimate was %s\n",
                human_bytes(static_cast<uint64_t>(peak_resident_bytes(context.env) - loaded)).c_str(),
                human_bytes(static_cast<uint64_t>(needed)).c_str());
-  return write_result(context, out, source, model, trainable, lora_options, pool);
+  return write_result(context, out, source, model, trainable, additions, pool);
 }
 
 }  // namespace
