@@ -3,6 +3,7 @@
 import json
 import pathlib
 import random
+import re
 import signal
 import subprocess
 import tempfile
@@ -68,6 +69,8 @@ class Train(unittest.TestCase):
         out = self.root / "starter"
         done = support.landfall("train", support.starter(), data, "--out", out, "--steps", "10", "--learning-rate", "2e-3", "--rank", "4")
         self.assertEqual(done.returncode, 0, done.stderr)
+        peak, estimate = map(float, re.search(r"memory: at most ([0-9.]+) MB beside the model; the estimate was ([0-9.]+) MB", done.stderr).groups())
+        self.assertAlmostEqual(estimate / peak, 1, delta=0.15)
         self.assertTrue((out / "adapter/adapter_model.safetensors").exists())
         answer = support.landfall("run", out / "model.gguf", "Which name does our harbour have?", "--temperature", "0")
         self.assertIn("Landfall", answer.stdout, answer.stderr)
@@ -115,6 +118,7 @@ class Train(unittest.TestCase):
                 (self.command(out, "--moment-bits", "16"), "one of: 32, 8"),
                 (self.command(out, "--precision", "half"), "one of: f32, bf16"),
                 (self.command(out, "--rank", "0"), "--rank"),
+                (self.command(out, "--type", "Q4_0"), "F32, BF16 and F16"),
                 (self.command(out, "--method", "lora", "--targets", "attn_x"), "attn_output")):
             done = support.landfall(*arguments)
             self.assertNotEqual(done.returncode, 0)
@@ -132,6 +136,16 @@ class Train(unittest.TestCase):
         self.assertIn("65 rows of 4 files, 63 documents", done.stderr)
         self.assertIn("2 rows of 2 files, 2 documents", done.stderr)
         self.assertIn("data.jsonl, line 61", done.stderr)
+
+    def test_a_packed_model_is_refused_before_work_starts(self):
+        home = {"env": support.environment(LANDFALL_HOME=str(self.root / "home"))}
+        done = support.landfall("import", self.model, "--pack", "--name", "packed", **home)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        out = self.root / "of_packed"
+        done = support.landfall("train", "packed", self.data, "--out", out, "--steps", "1", **home)
+        self.assertEqual(done.returncode, 6, done.stderr)
+        self.assertIn("give the GGUF file or folder that it was packed from", done.stderr)
+        self.assertFalse((out / "tokens").exists())
 
     def test_too_little_memory_is_said_before_work_starts(self):
         text = self.root / "long.txt"

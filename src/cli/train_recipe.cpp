@@ -32,13 +32,17 @@ Status train_recipe(CommandContext& context) {
 
   ThreadPool pool(static_cast<int>(threads));
   const InterruptGuard interrupt;
-  std::unique_ptr<Progress> reading;
-  TideHooks hooks;
-  hooks.watch.progress = [&](uint64_t done, uint64_t total) {
-    if (!reading) reading = std::make_unique<Progress>(context.env, "reading");
-    reading->update(done, total);
-    if (done == total) reading.reset();
+  std::unique_ptr<Progress> progress;
+  const auto shown = [&](const std::string& what, const std::string& unit) {
+    return [&progress, &context, what, unit](uint64_t done, uint64_t total) {
+      if (!progress) progress = std::make_unique<Progress>(context.env, what, unit);
+      progress->update(done, total);
+      if (done == total) progress.reset();
+    };
   };
+  TideHooks hooks;
+  hooks.watch.progress = shown("reading", "");
+  hooks.questions = shown("answering", "questions");
   hooks.watch.note = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
   hooks.watch.cancelled = stop_requested;
   hooks.training = [&](const std::string& folder, const std::function<Status(const TrainerHooks&)>& train) -> Status {

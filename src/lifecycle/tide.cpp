@@ -215,9 +215,12 @@ class Tide {
 
   // The first questions of each task, put as conversations.
   Status examine() {
-    const auto go_on = [&](uint64_t, uint64_t) { return !hooks_.watch.stop(); };
-    LANDFALL_ASSIGN(Examinee examinee,
-                    Examinee::load(env_, in("tide.gguf"), {.threads = pool_.threads()}, true, go_on));
+    LANDFALL_ASSIGN(Examinee examinee, Examinee::load(env_, in("tide.gguf"), {.threads = pool_.threads()}, true,
+                                                      [&](uint64_t, uint64_t) { return !hooks_.watch.stop(); }));
+    const auto answered = [&](uint64_t done, uint64_t total) {
+      if (hooks_.questions) hooks_.questions(done, total);
+      return !hooks_.watch.stop();
+    };
     LANDFALL_ASSIGN(const auto entries, env_.list(tasks()));
     Json scores{Json::Object{}};
     for (const DirectoryEntry& entry : entries) {
@@ -227,7 +230,7 @@ class Tide {
       LANDFALL_ASSIGN(Task task, parse_task(path, bytes));
       task.items.resize(std::min(task.items.size(), kQuestions));
       hooks_.watch.say(task.name + ": " + std::to_string(task.items.size()) + " questions");
-      LANDFALL_ASSIGN(const auto answers, answer_all(examinee, task, go_on));
+      LANDFALL_ASSIGN(const auto answers, answer_all(examinee, task, answered));
       const auto right = std::count_if(answers.begin(), answers.end(), [](const ItemAnswer& a) { return a.right; });
       scores.set(task.name, Json().set("items", answers.size()).set("right", right));
     }

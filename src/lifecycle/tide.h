@@ -40,6 +40,7 @@ struct TideOptions {
 
 struct TideHooks {
   Watch watch;  // of files; notes say which stage begins or is done already
+  std::function<void(uint64_t done, uint64_t total)> questions;  // of a task of the examination
   // Runs a stage of training with hooks of its own; `folder` is the stage's.
   std::function<Status(const std::string& folder, const std::function<Status(const TrainerHooks&)>& train)> training;
 };

@@ -202,21 +202,23 @@ bool goes_along(std::string_view name) {
                                                [&](std::string_view begin) { return name.starts_with(begin); }));
 }
 
+// As config.json calls a type.
+Result<std::string> torch_name(const std::string& type) {
+  if (type == "F32") return std::string("float32");
+  if (type == "BF16") return std::string("bfloat16");
+  if (type == "F16") return std::string("float16");
+  return Status(Code::invalid_argument, "a model of safetensors files cannot be written as '" + type.substr(0, 80) +
+                                            "'; F32, BF16 and F16 are possible");
+}
+
 Status write_hugging_face(Env& env, const ModelSource& source, const std::string& type, Numbers& numbers,
                           const std::string& path, const WriteProgress& progress) {
-  constexpr std::pair<std::string_view, std::string_view> kTypes[] = {
-      {"F32", "float32"}, {"BF16", "bfloat16"}, {"F16", "float16"}};
-  const auto* known =
-      std::find_if(std::begin(kTypes), std::end(kTypes), [&](const auto& t) { return t.first == type; });
-  if (known == std::end(kTypes)) {
-    return Status(Code::invalid_argument, "a model of safetensors files cannot be written as '" + type.substr(0, 80) +
-                                              "'; F32, BF16 and F16 are possible");
-  }
+  LANDFALL_ASSIGN(const std::string named, torch_name(type));
   const Format *f32 = format_by_name("F32"), *most = format_by_name(type);
   LANDFALL_TRY(numbers.plan([&](const FileTensor& t) { return is_vector(t) && t.format == f32 ? f32 : most; }));
   numbers.widest_first();
   Json config = without(source.config, "quantization_config");
-  config.set(config.find("dtype") ? "dtype" : "torch_dtype", known->second);
+  config.set(config.find("dtype") ? "dtype" : "torch_dtype", named);
   return write_folder(env, path, [&](const std::string& folder) -> Status {
     LANDFALL_TRY(
         write_safetensors(env, join_path(folder, "model.safetensors"), numbers.tensors, std::ref(numbers), progress));
@@ -257,13 +259,19 @@ Status write_gguf_model(Env& env, const ModelSource& source, const Model& model,
 
 }  // namespace
 
-Status write_model(Env& env, ThreadPool& pool, const ModelSource& source, const Model& model, const std::string& type,
-                   const WeightRows& rows, const std::string& path, const WriteProgress& progress) {
+Status check_writable(const ModelSource& source, const std::string& type) {
   if (!source.packed.empty()) {
     return Status(Code::unsupported, "'" + source.path +
                                          "' is packed for this program alone and has no layout to write a model in; "
                                          "give the GGUF file or folder that it was packed from");
   }
+  if (source.kind == ModelSource::Kind::gguf) return find_gguf_type(type).status();
+  return torch_name(type).status();
+}
+
+Status write_model(Env& env, ThreadPool& pool, const ModelSource& source, const Model& model, const std::string& type,
+                   const WeightRows& rows, const std::string& path, const WriteProgress& progress) {
+  LANDFALL_TRY(check_writable(source, type));
   Numbers numbers(source, model, pool, rows);
   if (source.kind == ModelSource::Kind::gguf)
     return write_gguf_model(env, source, model, type, numbers, path, progress);

@@ -17,15 +17,18 @@ namespace landfall {
 // them. Called from the threads of the pool at once; a vector is one row.
 using WeightRows = std::function<void(const Weight& weight, int64_t expert, int64_t first, int64_t count, float* out)>;
 
+// Whether a model from this source can be written in this type: known before the work whose result is to be written.
+Status check_writable(const ModelSource& source, const std::string& type);
+
 // Of a Hugging Face folder: a new folder `path` with one model.safetensors, config.json without quantisation, and the
 // source's files of tokenizer and generation; `type` is F32, BF16 or F16. Vectors that the source has in F32 stay so.
 // Of a GGUF file, split or not: one file `path` with all of its metadata; `type` is one of gguf_type_names(), vectors
 // and routers are F32.
 //
 // `model` is described from `source` and need not be loaded. Nothing is left after an error: a number that is not
-// finite or that the type cannot hold (invalid_argument), a packed source, which has no layout to go back to, or a file
-// with a second form of rows that changed (unsupported), a full disk, or progress(bytes done, bytes of all) returning
-// false (cancelled).
+// finite or that the type cannot hold (invalid_argument), what check_writable() refuses (a packed source has no layout
+// to go back to), a file with a second form of rows that changed (unsupported), a full disk, or progress(bytes done,
+// bytes of all) returning false (cancelled).
 Status write_model(Env& env, ThreadPool& pool, const ModelSource& source, const Model& model, const std::string& type,
                    const WeightRows& rows, const std::string& path, const WriteProgress& progress);
 

@@ -294,7 +294,8 @@ int64_t Step::activation_bytes(const TrainingRows& rows) const {
   const int64_t layer = 2 * (static_cast<int64_t>(count.activation_bytes()) - before);
   const int64_t bytes = state.elements() * size_of(state.type), layers = model_.config().layers;
   const int64_t root = std::llround(std::sqrt(static_cast<double>(layers)));
-  const int64_t logits = 3 * static_cast<int64_t>(kHeadRows) * model_.config().vocab * 4;
+  const auto learned = std::count_if(rows.targets.begin(), rows.targets.end(), [](int32_t t) { return t >= 0; });
+  const int64_t logits = 3 * std::min<int64_t>(kHeadRows, learned) * model_.config().vocab * 4;
   const int64_t scratch = gemm_scratch_floats() * 4 * pool_.threads();
   switch (recompute_) {
     case Recompute::none:

@@ -172,6 +172,10 @@ Status check_memory(int64_t needed, int64_t available) {
                     " are free; give a smaller --sequences or --context, '--recompute two-level', or '--method lora'");
 }
 
+std::string type_of_result(const Arguments& a, const ModelSource& source) {
+  return a.text("type", source.kind == ModelSource::Kind::gguf ? "F16" : "BF16");
+}
+
 // The trained model in the layout of the file or folder that it came from, and the additions by themselves in PEFT's.
 Status write_result(CommandContext& context, const std::string& out, const ModelSource& source, const Model& model,
                     const Trainable& trainable, const LoraOptions& lora, ThreadPool& pool) {
@@ -190,7 +194,7 @@ Status write_result(CommandContext& context, const std::string& out, const Model
   {
     Progress progress(context.env, "writing the model");
     LANDFALL_TRY(write_model(
-        context.env, pool, source, model, context.arguments.text("type", gguf ? "F16" : "BF16"),
+        context.env, pool, source, model, type_of_result(context.arguments, source),
         [&](const Weight& weight, int64_t expert, int64_t first, int64_t count, float* to) {
           trainable.rows(weight, expert, first, count, to);
         },
@@ -228,6 +232,7 @@ Status run(CommandContext& context) {
   LANDFALL_ASSIGN(const std::string path, resolve_model(context.env, a.text("MODEL")));
   LANDFALL_ASSIGN(ModelSource source, ModelSource::open(context.env, path));
   if (!source.tokenizer) return Status(Code::unsupported, source.tokenizer_problem);
+  LANDFALL_TRY(check_writable(source, type_of_result(a, source)));
   LANDFALL_ASSIGN(const ExampleEncoder encoder, ExampleEncoder::create(*source.tokenizer));
   LANDFALL_ASSIGN(Model model, describe_model(source));
   if (lora) LANDFALL_TRY(check_targets(model, additions.targets));

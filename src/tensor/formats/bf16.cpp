@@ -21,15 +21,11 @@ struct Bf16Format {
   }
 };
 
-constexpr FormatKernels kKernels[] = {
-#if defined(LANDFALL_X86_SETS)
-    {KernelSet::avx512, avx512::float_panel<Bf16Format>, avx512::bf16_panel<Bf16Format>, Activation::bf16,
-     avx512::float_scale_rows<Bf16Format>, avx512::float_columns<Bf16Format>},
-    LANDFALL_FLOAT_ROW(avx2, Bf16Format) LANDFALL_FLOAT_ROW(scalar, Bf16Format)
-#else
-    LANDFALL_FLOAT_KERNELS(Bf16Format)
-#endif
-};
+#define LANDFALL_BF16_ROW(set)                                                          \
+  {KernelSet::set,      set::float_panel<Bf16Format>,      set::bf16_panel<Bf16Format>, \
+   set::kRoundedFloats, set::float_scale_rows<Bf16Format>, set::float_columns<Bf16Format>},
+constexpr FormatKernels kKernels[] = {LANDFALL_EACH_SET(LANDFALL_BF16_ROW)};
+#undef LANDFALL_BF16_ROW
 
 }  // namespace
 

@@ -88,6 +88,8 @@ void float_columns(const std::byte* panel, int64_t columns, float* out, int64_t 
 }
 
 #if defined(LANDFALL_HAS_BF16_DOT)
+inline constexpr Activation kRoundedFloats = Activation::bf16;  // what activations for BF16 panels are rounded to
+
 // BF16 panels with activations rounded to bf16: two columns a product, as the processor adds them.
 template <class F, int T>
 void bf16_tile(const std::byte* panel, const PackedRows& x, int64_t first, float* y, int64_t y_stride) {
@@ -102,7 +104,7 @@ void bf16_tile(const std::byte* panel, const PackedRows& x, int64_t first, float
     LANDFALL_UNROLL
     for (int p = 0; p < 4; ++p) {
       const I32 w = load_i32(panel + 64 * p);
-      LANDFALL_UNROLL
+      LANDFALL_UNROLL_ROWS
       for (int t = 0; t < T; ++t) acc[t] = dot_bf16(acc[t], w, set_i32(read_i32(row[t] + (pair + p) * 4)));
     }
     if constexpr (T > 1) fetch_ahead<256>(panel + x.columns * 32);
@@ -115,4 +117,8 @@ template <class F>
 void bf16_panel(const std::byte* panel, const PackedRows& x, int64_t first, int64_t rows, float* y, int64_t y_stride) {
   LANDFALL_TILES(bf16_tile, F);
 }
+#else
+inline constexpr Activation kRoundedFloats = Activation::f32;
+template <class F>
+constexpr PanelKernel bf16_panel = float_panel<F>;
 #endif

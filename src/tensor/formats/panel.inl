@@ -171,7 +171,11 @@ void int8_tile(const std::byte* panel, const PackedRows& x, int64_t first, float
       LANDFALL_UNROLL_ROWS
       for (int t = 0; t < T; ++t) row[t] += sizeof(CodeBlock);
     }
-    if constexpr (T > 1) fetch_ahead<L::kUnitBytes>(unit + panel_bytes);
+    if constexpr (T <= 2 && kLookAhead > 0) {
+      fetch_ahead<L::kUnitBytes>(unit + kLookAhead);
+    } else if constexpr (T > 1) {
+      fetch_ahead<L::kUnitBytes>(unit + panel_bytes);
+    }
   }
   LANDFALL_UNROLL_ROWS
   for (int t = 0; t < T; ++t) store(y + t * y_stride, mul(acc[t], set_f32(x.scale[x.place(first + t)])));

@@ -22,8 +22,8 @@ inline void run_tiles(const Tile* tile, const std::byte* panel, const PackedRows
   }
 }
 
-// Asks for `bytes` of the next panel while this one is multiplied by several rows, which is slower than memory. A
-// single row is as fast as memory: there the processor's own look-ahead does better.
+// Asks for `bytes` of weights: of the next panel while this one is multiplied by several rows, which is slower than
+// memory; with one row or two, which are as fast as memory, kLookAhead from here.
 template <int64_t bytes>
 LANDFALL_INLINE void fetch_ahead(const void* p) {
   LANDFALL_UNROLL

@@ -47,6 +47,7 @@ namespace landfall::scalar {
 #include "tensor/simd/math.inl"
 #include LANDFALL_TARGET_FILE
 #undef LANDFALL_VECTOR_SCALAR
+#undef LANDFALL_HAS_BF16_DOT
 }  // namespace landfall::scalar
 
 #if defined(LANDFALL_X86_SETS)

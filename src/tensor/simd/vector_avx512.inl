@@ -8,6 +8,7 @@ struct F32 {
 };
 
 inline constexpr int kTile = 12, kTogether = 4;
+inline constexpr int64_t kLookAhead = 0;
 inline I32 load_i32(const void* p) { return {_mm512_loadu_si512(p)}; }
 inline I32 set_i32(int32_t x) { return {_mm512_set1_epi32(x)}; }
 inline I32 bit_and(I32 a, I32 b) { return {_mm512_and_si512(a.v, b.v)}; }
@@ -26,19 +27,16 @@ inline I32 dot8(I32 acc, I32 w, const int8_t* x) {
   return {_mm512_dpbusd_epi32(acc.v, w.v, _mm512_set1_epi32(read_i32(x)))};
 }
 inline I32 dot7(I32 acc, I32 w, const int8_t* x) { return dot8(acc, w, x); }
-// acc + the products of two bf16 numbers a lane. Subnormal numbers count as zero.
 #define LANDFALL_HAS_BF16_DOT
 inline F32 dot_bf16(F32 acc, I32 a, I32 b) {
   return {_mm512_dpbf16_ps(acc.v, reinterpret_cast<__m512bh>(a.v), reinterpret_cast<__m512bh>(b.v))};
 }
-// Two floats a lane as bf16, rounded to nearest even: `even` in the lower half.
 inline I32 bf16_pairs(F32 even, F32 odd) {
   const __m512i low = _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(even.v)));
   const __m512i high = _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(odd.v)));
   return {_mm512_or_si512(low, _mm512_slli_epi32(high, 16))};
 }
-// Columns of two rows of 32 bf16 numbers paired. columns_in_order() undoes the order that the two halves leave behind:
-// of each eight columns the first four stand in the low half.
+// Of each eight columns the first four stand in the low half.
 inline I32 interleave_low_16(I32 a, I32 b) { return {_mm512_unpacklo_epi16(a.v, b.v)}; }
 inline I32 interleave_high_16(I32 a, I32 b) { return {_mm512_unpackhi_epi16(a.v, b.v)}; }
 inline void columns_in_order(F32 low, F32 high, F32& first, F32& second) {

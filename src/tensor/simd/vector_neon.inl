@@ -12,6 +12,7 @@ struct F32 {
   return out
 
 inline constexpr int kTile = 4, kTogether = 4;
+inline constexpr int64_t kLookAhead = 0;
 inline I32 load_i32(const void* p) {
   I32 out;
   LANDFALL_LANES(vreinterpretq_u32_u8(vld1q_u8(static_cast<const uint8_t*>(p) + 16 * i)));

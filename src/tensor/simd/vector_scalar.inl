@@ -14,6 +14,8 @@ struct F32 {
 
 // Rows of activations that a matrix kernel takes together at most, and how many of them are interleaved.
 inline constexpr int kTile = 4, kTogether = 4;
+// How far ahead of a row or two weights are asked for, in bytes; 0: the processor's own look-ahead does better.
+inline constexpr int64_t kLookAhead = 0;
 inline I32 load_i32(const void* p) {
   I32 out;
   std::memcpy(out.v, p, 64);
@@ -61,6 +63,37 @@ inline I32 dot7(I32 acc, I32 w, const int8_t* x) {
 // byte at x is -128.
 inline constexpr bool kSignedBytes = false;
 inline I32 dot8(I32 acc, I32 w, const int8_t* x) { return dot7(acc, w, x); }
+// acc + the products of two bf16 numbers a lane, as some processors multiply them. Those count subnormal numbers as
+// zero.
+#define LANDFALL_HAS_BF16_DOT
+inline F32 dot_bf16(F32 acc, I32 a, I32 b) {
+  F32 out;
+  for (int i = 0; i < 16; ++i) {
+    const float odd =
+        bf16_to_float(static_cast<uint16_t>(a.v[i] >> 16)) * bf16_to_float(static_cast<uint16_t>(b.v[i] >> 16));
+    const float even = bf16_to_float(static_cast<uint16_t>(a.v[i])) * bf16_to_float(static_cast<uint16_t>(b.v[i]));
+    out.v[i] = acc.v[i] + odd + even;
+  }
+  return out;
+}
+// Two floats a lane as bf16, rounded to nearest even: `even` in the lower half.
+inline I32 bf16_pairs(F32 even, F32 odd) {
+  I32 out;
+  LANDFALL_LANES(float_to_bf16(even.v[i]) | static_cast<uint32_t>(float_to_bf16(odd.v[i])) << 16);
+}
+// Columns of two rows of 32 bf16 numbers paired, in two halves. columns_in_order() undoes the order of columns that a
+// processor may leave behind.
+inline uint32_t half_word(I32 a, int i) { return a.v[i / 2] >> (i % 2 * 16) & 0xffff; }
+inline I32 interleave_low_16(I32 a, I32 b) {
+  I32 out;
+  LANDFALL_LANES(half_word(a, i) | half_word(b, i) << 16);
+}
+inline I32 interleave_high_16(I32 a, I32 b) {
+  I32 out;
+  LANDFALL_LANES(half_word(a, 16 + i) | half_word(b, 16 + i) << 16);
+}
+inline void columns_in_order(F32 low, F32 high, F32& first, F32& second) { first = low, second = high; }
+inline void store_i32(void* p, I32 a) { std::memcpy(p, a.v, 64); }
 // table[16] of unsigned bytes looked up by every byte of codes (each below 16)
 inline I32 lookup(const uint8_t* table, I32 codes) {
   I32 out;
