@@ -123,27 +123,13 @@ struct ExampleReader::Source {
     return out;
   }
 
-  // What is said of the file as a whole at its end.
-  Status judge(const std::vector<BadRow>& first_bad) const {
-    if (rows == 0) {
-      return Status(Code::invalid_argument, "'" + path +
-                                                "' holds nothing to learn from: " + std::to_string(bytes.size()) +
-                                                " bytes without a row; name a file with text or rows");
-    }
-    if (bad * 2 <= rows) return {};
-    std::string text = "'" + path + "': " + std::to_string(bad) + " of " + std::to_string(rows) +
-                       " rows cannot be used, which is more than half";
-    for (size_t i = 0; i < std::min<size_t>(first_bad.size(), 3); ++i)
-      text += "; line " + std::to_string(first_bad[i].line) + ": " + first_bad[i].cause;
-    return Status(Code::invalid_argument, text + "; mend what these lines tell, or name the file that was meant");
-  }
-
   std::string path;
   std::unique_ptr<MappedFile> file;
   std::string_view bytes;
   SourceRows reading;
   std::optional<RowShape> shape;
   uint64_t rows = 0, bad = 0;
+  std::vector<BadRow> first_bad;
 };
 
 struct ExampleReader::State {
@@ -157,7 +143,6 @@ struct ExampleReader::State {
   size_t at = 0;                         // of the files
   std::optional<Source> source;
   SourceRow row;
-  std::vector<BadRow> first_bad;  // of this file
   std::unique_ptr<OutputFile> quarantine;
   ReadReport report;
 
@@ -171,21 +156,54 @@ struct ExampleReader::State {
       Result<bool> more = source->reading.next(row);
       if (!more.ok()) return more.status().within("'" + source->path + "'");
       if (*more) return true;
-      if (++at == files.size() && quarantine) LANDFALL_TRY(quarantine->sync());
-      LANDFALL_TRY(source->judge(first_bad));
+      LANDFALL_TRY(judge());
       bytes_before += source->bytes.size();
       source.reset();
-      first_bad.clear();
+      if (++at < files.size()) continue;
+      if (quarantine) LANDFALL_TRY(quarantine->sync());
+      if (files.size() > 1)
+        LANDFALL_TRY(
+            half_good("in " + std::to_string(files.size()) + " files ", report.rows, report.bad, report.first_bad));
+    }
+  }
+
+  // What is said of the file at its end. Texts are documents of one row each, so several are judged together.
+  Status judge() {
+    const bool one_of_several = files.size() > 1 && source->shape == RowShape::documents;
+    if (source->rows == 0 && !one_of_several) {
+      return Status(Code::invalid_argument,
+                    "'" + source->path + "' holds nothing to learn from: " + std::to_string(source->bytes.size()) +
+                        " bytes without a row; name a file with text or rows");
+    }
+    if (source->rows == 0) {
+      ++report.rows;
+      note_bad(1, "the file holds no text");
+    }
+    if (one_of_several) return {};
+    return half_good("'" + source->path + "': ", source->rows, source->bad, source->first_bad);
+  }
+
+  Status half_good(const std::string& where, uint64_t rows, uint64_t bad, const std::vector<BadRow>& first_bad) const {
+    if (bad * 2 <= rows) return {};
+    std::string text =
+        where + std::to_string(bad) + " of " + std::to_string(rows) + " rows cannot be used, which is more than half";
+    for (size_t i = 0; i < std::min<size_t>(first_bad.size(), 3); ++i) {
+      text += "; " + (files.size() > 1 ? std::string(file_name(files[first_bad[i].file])) + ", " : "") + "line " +
+              std::to_string(first_bad[i].line) + ": " + first_bad[i].cause;
+    }
+    return Status(Code::invalid_argument, text + "; mend what these lines tell, or name the file that was meant");
+  }
+
+  void note_bad(uint64_t line, const std::string& cause) {
+    ++report.bad;
+    ++source->bad;
+    for (std::vector<BadRow>* list : {&source->first_bad, &report.first_bad}) {
+      if (list->size() < kBadRowsShown) list->push_back({at, line, cause});
     }
   }
 
   Status reject(const std::string& cause) {
-    ++report.bad;
-    ++source->bad;
-    const BadRow bad{at, row.line, cause};
-    for (std::vector<BadRow>* list : {&first_bad, &report.first_bad}) {
-      if (list->size() < kBadRowsShown) list->push_back(bad);
-    }
+    note_bad(row.line, cause);
     if (quarantine_path.empty()) return {};
     if (!quarantine) {
       LANDFALL_TRY(env.make_directories(std::string(folder_of(quarantine_path))));

@@ -10,8 +10,8 @@
 //     preference   {"chosen", "rejected"} with "prompt" or "messages": the answers are text, one message, or whole
 //                  conversations that differ in their last message
 // The first row of a known shape says which one its file has. Rows that cannot be used are quarantined: counted, with
-// line and cause, and written to a file where one is named. A file with more bad rows than good ones, or without a good
-// one, is an error. A reader is used by one thread.
+// line and cause, and written to a file where one is named. More bad rows than good ones, or none, are an error: in
+// each file of rows, and in all texts together where there are several. A reader is used by one thread.
 #pragma once
 
 #include <cstdint>
@@ -70,7 +70,7 @@ class ExampleReader {
   ExampleReader& operator=(ExampleReader&&) noexcept;
   ~ExampleReader();
 
-  // The next good row; false at the end. A file as a whole is judged where it ends.
+  // The next good row; false at the end. Files are judged where they end.
   Result<bool> next(Example& out);
   // The row that next() gave last cannot be used after all.
   Status reject(const std::string& cause);

@@ -249,12 +249,35 @@ TEST(Examples, several_files_are_read_one_after_another) {
   EXPECT_NE(read_example_file(quarantine).find("c.jsonl\",\"line\":2"), std::string::npos)
       << read_example_file(quarantine);
 
-  // Each is judged by itself, and where it ends.
-  write_example_file(b, " ");
-  Result<ExampleReader> empty = ExampleReader::open(Env::real(), {a, b, c});
-  EXPECT_TRUE(*empty->next(example));
-  EXPECT_NE(empty->next(example).status().message().find("b.txt' holds nothing"), std::string::npos);
   EXPECT_FALSE(ExampleReader::open(Env::real(), {a, folder.path + "/none.txt"}).ok()) << "before anything is read";
+}
+
+TEST(Examples, files_of_rows_are_judged_each_and_texts_together) {
+  const TemporaryFolder folder;
+  const auto text = [&](const std::string& name, const std::string& content) {
+    return write_example_file(folder.path + "/" + name, content);
+  };
+  const std::vector<std::string> texts = {text("a.txt", "one"), text("b.txt", " "), text("c.txt", "\xFF"),
+                                          text("d.txt", "four")};
+  const auto end_of = [&](const std::vector<std::string>& files, ReadReport* report = nullptr) {
+    Result<ExampleReader> reader = ExampleReader::open(Env::real(), files);
+    Example example;
+    Result<bool> more = true;
+    while (more.ok() && *more) more = reader->next(example);
+    if (report) *report = reader->report();
+    return more.ok() ? Status() : more.status();
+  };
+  ReadReport report;
+  EXPECT_TRUE(end_of(texts, &report).ok()) << "half is not more than half";
+  EXPECT_EQ(report.rows, 4u);
+  EXPECT_EQ(report.bad, 2u);
+  EXPECT_EQ(report.first_bad[0].cause, "the file holds no text");
+  const Status bad = end_of({texts[0], texts[1], texts[2]});
+  EXPECT_NE(bad.message().find("in 3 files 2 of 3 rows cannot be used"), std::string::npos) << bad.message();
+  EXPECT_NE(bad.message().find("c.txt, line 1: is not UTF-8"), std::string::npos) << bad.message();
+  const std::string rows = text("e.jsonl", "{\"text\": 1}\n");
+  EXPECT_NE(end_of({texts[0], rows, texts[3]}).message().find("e.jsonl': 1 of 1 rows"), std::string::npos);
+  EXPECT_NE(end_of({texts[0], text("f.jsonl", "")}).message().find("f.jsonl' holds nothing"), std::string::npos);
 }
 
 TEST(Examples, a_folder_stands_for_the_files_in_it) {

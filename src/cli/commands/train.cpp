@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "base/text.h"
 #include "cli/interrupt.h"
 #include "cli/model_loading.h"
 #include "cli/peak_memory.h"
@@ -23,9 +24,8 @@ namespace {
 constexpr Flag kFlags[] = {
     {.name = "MODEL", .help = "a name from 'landfall list', or a path"},
     {.name = "DATA",
-     .help = "what to learn from: .txt documents, .jsonl with text, Alpaca, ShareGPT, OpenAI or preference rows, or "
-             "folders "
-             "of such files",
+     .help = "what to learn from: .txt documents, .jsonl with text, chat (Alpaca, ShareGPT, OpenAI) or preferences, or "
+             "folders of these",
      .repeated = true},
     {.name = "recipe",
      .help = "instead of MODEL and DATA: 'tide', a small model from nothing, in stages that an interruption continues"},
@@ -142,12 +142,14 @@ Result<TrainerOptions> trainer_options(const Arguments& a, bool lora) {
   return o;
 }
 
-Result<TokenDataset> open_data(CommandContext& context, const std::vector<std::string>& paths,
-                               const ExampleEncoder& encoder, int64_t length, const std::string& out) {
+// The examples that stand in the files of a flag or of DATA.
+Result<TokenDataset> open_data(CommandContext& context, const std::string& flag, const ExampleEncoder& encoder,
+                               int64_t length, const std::string& out) {
+  const std::vector<std::string> paths = context.arguments.texts(flag);
   LANDFALL_ASSIGN(const std::vector<std::string> files, example_files(context.env, paths));
-  const std::string refused = join_path(out, std::string(file_name(paths[0])) + ".refused.jsonl");
+  const std::string refused = join_path(out, ascii_lower(flag) + ".refused.jsonl");
   const auto read = [&] {
-    Progress progress(context.env, "reading " + std::string(file_name(paths[0])));
+    Progress progress(context.env, "reading " + std::string(file_name(files[0])));
     return TokenDataset::open(context.env, files, encoder,
                               {.context = length,
                                .drop_near_duplicates = context.arguments.has("drop-duplicates"),
@@ -159,7 +161,7 @@ Result<TokenDataset> open_data(CommandContext& context, const std::vector<std::s
                                }});
   };
   LANDFALL_ASSIGN(TokenDataset data, read());
-  std::fprintf(stderr, "%s: %s\n", paths[0].c_str(), data.summary().c_str());
+  std::fprintf(stderr, "%s%s: %s\n", paths[0].c_str(), paths.size() > 1 ? " and others" : "", data.summary().c_str());
   if (data.counts().bad > 0) std::fprintf(stderr, "  refused rows are in %s\n", refused.c_str());
   return data;
 }
@@ -238,13 +240,13 @@ Status run(CommandContext& context) {
   if (lora) LANDFALL_TRY(check_targets(model, additions.targets));
   const int64_t most = std::max<int64_t>(2, model.config().context);  // the model's own
   LANDFALL_ASSIGN(const int64_t length, integer(a, "context", std::min<int64_t>(512, most), 2, most));
-  LANDFALL_ASSIGN(const TokenDataset data, open_data(context, a.texts("DATA"), encoder, length, out));
+  LANDFALL_ASSIGN(const TokenDataset data, open_data(context, "DATA", encoder, length, out));
   std::optional<TokenDataset> replay, validation;
   if (a.has("replay")) {
-    LANDFALL_ASSIGN(replay, open_data(context, a.texts("replay"), encoder, length, out));
+    LANDFALL_ASSIGN(replay, open_data(context, "replay", encoder, length, out));
   }
   if (a.has("validation")) {
-    LANDFALL_ASSIGN(validation, open_data(context, a.texts("validation"), encoder, length, out));
+    LANDFALL_ASSIGN(validation, open_data(context, "validation", encoder, length, out));
   }
   LANDFALL_ASSIGN(const Packing packing, Packing::create(data, {sequences, seed, replay ? &*replay : nullptr, share}));
   options.preferences = data.kind() == Example::Kind::preference;
