@@ -48,9 +48,11 @@ Status add_files(Env& env, const std::string& folder, int depth, std::vector<std
     return Status(Code::invalid_argument, "'" + folder + "' lies more than " + std::to_string(kMostFolders) +
                                               " folders deep; name the folder that is meant");
   LANDFALL_ASSIGN(const auto entries, env.list(folder));
+  const auto is_run = [](const DirectoryEntry& e) { return e.is_directory && e.name == "checkpoints"; };
+  if (std::any_of(entries.begin(), entries.end(), is_run)) return {};
   for (const DirectoryEntry& entry : entries) {
     const std::string path = join_path(folder, entry.name);
-    if (entry.name.starts_with(".")) continue;
+    if (entry.name.starts_with(".") || entry.name.ends_with(kRefusedEnding)) continue;
     if (entry.is_directory) {
       LANDFALL_TRY(add_files(env, path, depth + 1, out));
     } else if (ends_with_one(path, kTextEndings) || ends_with_one(path, kRowEndings)) {

@@ -56,8 +56,12 @@ struct ReadReport {
 };
 inline constexpr size_t kBadRowsShown = 20;
 
+// How the names of quarantine files end.
+inline constexpr std::string_view kRefusedEnding = ".refused.jsonl";
+
 // The files that stand in `paths` themselves, and in place of each folder those of the kinds above that lie in it or in
-// folders within it, by name; what begins with a dot is passed over. A folder without any is an error.
+// folders within it, by name. Passed over is what begins with a dot, and what training itself has written: folders of
+// runs (with `checkpoints` in them) and quarantine files. A folder without any is an error.
 Result<std::vector<std::string>> example_files(Env& env, const std::vector<std::string>& paths);
 
 class ExampleReader {

@@ -283,7 +283,9 @@ TEST(Examples, files_of_rows_are_judged_each_and_texts_together) {
 TEST(Examples, a_folder_stands_for_the_files_in_it) {
   const TemporaryFolder folder;
   ASSERT_TRUE(Env::real().make_directories(folder.path + "/ward/2026").ok());
-  for (const std::string name : {"ward/b.md", "ward/2026/C.TXT", "ward/2026/model.gguf", "ward/.hidden.txt", "a.jsonl"})
+  ASSERT_TRUE(Env::real().make_directories(folder.path + "/ward/trained/checkpoints").ok());
+  for (const std::string name : {"ward/b.md", "ward/2026/C.TXT", "ward/2026/model.gguf", "ward/.hidden.txt", "a.jsonl",
+                                 "ward/data.refused.jsonl", "ward/trained/metrics.jsonl"})
     write_example_file(folder.path + "/" + name, "x");
   const auto files = example_files(Env::real(), {folder.path + "/a.jsonl", folder.path + "/ward"});
   ASSERT_TRUE(files.ok()) << files.status().message();

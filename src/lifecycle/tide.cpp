@@ -150,13 +150,14 @@ class Tide {
   }
 
   Result<TokenDataset> open_data(const std::string& path, const ExampleEncoder& encoder, const std::string& folder) {
-    TokenDatasetOptions options{.context = kContext,
-                                .cache_folder = join_path(folder, "tokens"),
-                                .quarantine = join_path(folder, std::string(file_name(path)) + ".refused.jsonl"),
-                                .progress = [&](uint64_t done, uint64_t total) {
-                                  hooks_.watch.at(done, total);
-                                  return !hooks_.watch.stop();
-                                }};
+    TokenDatasetOptions options{
+        .context = kContext,
+        .cache_folder = join_path(folder, "tokens"),
+        .quarantine = join_path(folder, std::string(file_name(path)) + std::string(kRefusedEnding)),
+        .progress = [&](uint64_t done, uint64_t total) {
+          hooks_.watch.at(done, total);
+          return !hooks_.watch.stop();
+        }};
     LANDFALL_ASSIGN(TokenDataset data, TokenDataset::open(env_, {path}, encoder, options));
     hooks_.watch.say(std::string(file_name(path)) + ": " + data.summary());
     return data;

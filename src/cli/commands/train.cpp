@@ -147,7 +147,7 @@ Result<TokenDataset> open_data(CommandContext& context, const std::string& flag,
                                int64_t length, const std::string& out) {
   const std::vector<std::string> paths = context.arguments.texts(flag);
   LANDFALL_ASSIGN(const std::vector<std::string> files, example_files(context.env, paths));
-  const std::string refused = join_path(out, ascii_lower(flag) + ".refused.jsonl");
+  const std::string refused = join_path(out, ascii_lower(flag) + std::string(kRefusedEnding));
   const auto read = [&] {
     Progress progress(context.env, "reading " + std::string(file_name(files[0])));
     return TokenDataset::open(context.env, files, encoder,
