@@ -37,10 +37,8 @@ bool ends_with_one(const std::string& path, std::span<const std::string_view> en
   return std::any_of(endings.begin(), endings.end(), [&](std::string_view e) { return lower.ends_with(e); });
 }
 
-Status unknown_kind(const std::string& path) {
-  return Status(Code::unsupported, "'" + path +
-                                       "' is no kind of file that training reads; give it as .txt or .md for text, "
-                                       "or as .jsonl or .json for rows");
+bool is_example_file(const std::string& path) {
+  return ends_with_one(path, kTextEndings) || ends_with_one(path, kRowEndings);
 }
 
 Status add_files(Env& env, const std::string& folder, int depth, std::vector<std::string>& out) {
@@ -55,7 +53,7 @@ Status add_files(Env& env, const std::string& folder, int depth, std::vector<std
     if (entry.name.starts_with(".") || entry.name.ends_with(kRefusedEnding)) continue;
     if (entry.is_directory) {
       LANDFALL_TRY(add_files(env, path, depth + 1, out));
-    } else if (ends_with_one(path, kTextEndings) || ends_with_one(path, kRowEndings)) {
+    } else if (is_example_file(path)) {
       out.push_back(path);
     }
   }
@@ -172,12 +170,12 @@ struct ExampleReader::State {
   // What is said of the file at its end. Texts are documents of one row each, so several are judged together.
   Status judge() {
     const bool one_of_several = files.size() > 1 && source->shape == RowShape::documents;
-    if (source->rows == 0 && !one_of_several) {
-      return Status(Code::invalid_argument,
-                    "'" + source->path + "' holds nothing to learn from: " + std::to_string(source->bytes.size()) +
-                        " bytes without a row; name a file with text or rows");
-    }
     if (source->rows == 0) {
+      if (!one_of_several) {
+        return Status(Code::invalid_argument,
+                      "'" + source->path + "' holds nothing to learn from: " + std::to_string(source->bytes.size()) +
+                          " bytes without a row; name a file with text or rows");
+      }
       ++report.rows;
       note_bad(1, "the file holds no text");
     }
@@ -226,7 +224,11 @@ Result<ExampleReader> ExampleReader::open(Env& env, const std::vector<std::strin
                                           const std::string& quarantine) {
   auto state = std::make_unique<State>(env, files, quarantine);
   for (const std::string& file : files) {
-    if (!ends_with_one(file, kTextEndings) && !ends_with_one(file, kRowEndings)) return unknown_kind(file);
+    if (!is_example_file(file)) {
+      return Status(Code::unsupported, "'" + file +
+                                           "' is no kind of file that training reads; give it as .txt or .md for "
+                                           "text, or as .jsonl or .json for rows");
+    }
     if (quarantine == file) return Status(Code::invalid_argument, "bad rows of '" + file + "' cannot go to it");
     LANDFALL_ASSIGN(const uint64_t bytes, env.size(file));
     state->bytes += bytes;

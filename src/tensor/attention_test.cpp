@@ -169,8 +169,8 @@ void for_each(const std::function<void(const Kind&, Device, CacheType)>& body) {
     for (KernelSet set : available_kernel_sets()) {
       for (CacheType type : {CacheType::f32, CacheType::bf16, CacheType::int8}) {
         if (type == CacheType::f32 && kind.name.find("Q8_0") != std::string::npos)
-          continue;                                                         // one cache type is enough there
-        if (type != CacheType::int8 && set == KernelSet::scalar) continue;  // all share their loops over pages
+          continue;                                                        // one cache type is enough there
+        if (type == CacheType::f32 && set == KernelSet::scalar) continue;  // all share their loops over pages
         SCOPED_TRACE(kind.name + ", " + std::string(name(set)) + ", cache type " +
                      std::to_string(static_cast<int>(type)));
         body(kind, {set, false}, type);

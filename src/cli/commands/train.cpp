@@ -250,10 +250,7 @@ Status run(CommandContext& context) {
   }
   LANDFALL_ASSIGN(const Packing packing, Packing::create(data, {sequences, seed, replay ? &*replay : nullptr, share}));
   options.preferences = data.kind() == Example::Kind::preference;
-  for (const auto* other : {&replay, &validation}) {
-    if (!*other || (*other)->kind() == data.kind() ||
-        (!options.preferences && (*other)->kind() != Example::Kind::preference))
-      continue;
+  if (validation && (validation->kind() == Example::Kind::preference) != options.preferences) {
     return Status(Code::invalid_argument,
                   "some of the data are preferences and some are not; they are learned in runs of their own");
   }
