@@ -42,19 +42,20 @@ class Tide(unittest.TestCase):
 
     @classmethod
     def command(cls, out: pathlib.Path, *more: str) -> list:
-        flags = {"--recipe": "tide", "--out": out, "--corpus": cls.corpus, "--tokens": 7 * 4096, "--save-every": 2,
+        flags = {"--recipe": "tide", "--out": out, "--corpus": cls.corpus, "--tokens": 15 * 4096, "--save-every": 2,
                  "--threads": 2} | dict(zip(more[::2], more[1::2]))
         return ["train", *(str(part) for flag in flags.items() for part in flag)]
 
     def test_it_learns_and_keeps_experts_busy(self):
         rows = [json.loads(line) for line in (self.whole / "pretraining/metrics.jsonl").read_text().splitlines()]
         losses = [row["loss"] for row in rows if "loss" in row]
-        self.assertEqual(len(losses), 7)
+        self.assertEqual(len(losses), 15)
         self.assertLess(losses[-1], 0.7 * losses[0])
         self.assertEqual(len(rows[0]["imbalance"]), 5)  # layers with experts
         chat = [json.loads(line) for line in (self.whole / "chat/metrics.jsonl").read_text().splitlines()]
-        result = json.loads((self.whole / "chat/result.json").read_text())
-        self.assertLess(result["held_out_loss"], chat[0]["loss"])
+        held_out = [row["validation_loss"] for row in chat if "validation_loss" in row]
+        self.assertEqual(held_out[-1], json.loads((self.whole / "chat/result.json").read_text())["held_out_loss"])
+        self.assertLess(held_out[-1], held_out[0])
 
     def test_killed_in_each_stage_it_ends_with_the_same_file(self):
         out = self.root / "killed"
@@ -78,7 +79,7 @@ class Tide(unittest.TestCase):
         self.assertEqual(done.stderr.count("done already"), 5, done.stderr)
         self.assertEqual((self.whole / "tide.gguf").stat().st_mtime_ns, before)
         done = support.landfall(*self.command(self.whole, "--tokens", "60000"))
-        self.assertIn("another tokens: 28672, now it is 60000", done.stderr)
+        self.assertIn("another tokens: 61440, now it is 60000", done.stderr)
 
     def test_it_answers(self):
         question = "Which lamp burns at the stone pier, and since 1850?"

@@ -1,6 +1,7 @@
 #include "lifecycle/tide.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "data/source_rows.h"
 #include "data/token_dataset.h"
@@ -23,10 +24,12 @@ constexpr double kBalance = 1e-3;   // as DeepSeek-V3
 constexpr double kWeightDecay = 0.1;
 constexpr int64_t kChatShare = 5;  // of the tokens of pretraining one in so many, for chat
 constexpr double kChatRate = 0.25;
-constexpr size_t kQuestions = 100;  // of each task
+constexpr double kChatReplay = 0.25;  // of its tokens: general text again, against forgetting
+constexpr size_t kQuestions = 100;    // of each task
 
 struct Training {
   std::string name, begins_with, data, held_out;
+  std::string replay;  // none: empty
   int64_t tokens;
   double learning_rate;
   Schedule::Shape schedule;
@@ -47,11 +50,11 @@ class Tide {
     LANDFALL_TRY(stage("tokenizer", in("tokenizer"), [&] { return learn_tokenizer(); }));
     LANDFALL_TRY(stage("new model", in("new.gguf"), [&] { return begin_model(); }));
     // A long constant rate and a short fall leave the model ready to go on from (WSD, arXiv 2404.06395).
-    LANDFALL_TRY(train({"pretraining", in("new.gguf"), in("data/general.jsonl"), in("data/general_held_out.jsonl"),
+    LANDFALL_TRY(train({"pretraining", in("new.gguf"), in("data/general.jsonl"), in("data/general_held_out.jsonl"), "",
                         o_.tokens, o_.learning_rate, Schedule::Shape::wsd, "F32", in("pretraining/model.gguf")}));
-    LANDFALL_TRY(
-        train({"chat", in("pretraining/model.gguf"), in("data/chat.jsonl"), in("data/chat_held_out.jsonl"),
-               o_.tokens / kChatShare, kChatRate * o_.learning_rate, Schedule::Shape::cosine, "F16", in("tide.gguf")}));
+    LANDFALL_TRY(train({"chat", in("pretraining/model.gguf"), in("data/chat.jsonl"), in("data/chat_held_out.jsonl"),
+                        in("data/general.jsonl"), o_.tokens / kChatShare, kChatRate * o_.learning_rate,
+                        Schedule::Shape::cosine, "F16", in("tide.gguf")}));
     TideResult out{.model = in("tide.gguf")};
     LANDFALL_ASSIGN(out.general_loss, loss_of("pretraining"));
     LANDFALL_ASSIGN(out.chat_loss, loss_of("chat"));
@@ -172,7 +175,14 @@ class Tide {
       LANDFALL_ASSIGN(const ExampleEncoder encoder, ExampleEncoder::create(*source.tokenizer));
       LANDFALL_ASSIGN(const TokenDataset data, open_data(t.data, encoder, folder));
       LANDFALL_ASSIGN(const TokenDataset held_out, open_data(t.held_out, encoder, folder));
-      LANDFALL_ASSIGN(const Packing packing, Packing::create(data, {.sequences = kSequences, .seed = o_.seed}));
+      PackingOptions packed{.sequences = kSequences, .seed = o_.seed};
+      std::optional<TokenDataset> replay;
+      if (!t.replay.empty()) {
+        LANDFALL_ASSIGN(replay, open_data(t.replay, encoder, folder));
+        packed.replay = &*replay;
+        packed.replay_share = kChatReplay;
+      }
+      LANDFALL_ASSIGN(const Packing packing, Packing::create(data, packed));
       LANDFALL_ASSIGN(const Packing validating, Packing::create(held_out, {.sequences = kSequences}));
       LANDFALL_ASSIGN(Model model, describe_model(source));
       LANDFALL_TRY(load_weights(
@@ -216,7 +226,9 @@ class Tide {
 
   // The first questions of each task, put as conversations.
   Status examine() {
-    LANDFALL_ASSIGN(Examinee examinee, Examinee::load(env_, in("tide.gguf"), {.threads = pool_.threads()}, true,
+    EngineOptions options{.threads = pool_.threads()};
+    options.device.kernels = o_.kernels;
+    LANDFALL_ASSIGN(Examinee examinee, Examinee::load(env_, in("tide.gguf"), options, true,
                                                       [&](uint64_t, uint64_t) { return !hooks_.watch.stop(); }));
     const auto answered = [&](uint64_t done, uint64_t total) {
       if (hooks_.questions) hooks_.questions(done, total);

@@ -30,7 +30,7 @@ struct TideOptions {
   std::string corpus;  // a folder with general.jsonl and chat.jsonl; empty: the open corpus (lifecycle/corpus.h)
   std::string shape = "tide-5m";  // of new_model.h
   int64_t vocabulary = 4096;      // tokens
-  int64_t tokens = 20'000'000;    // of pretraining; a fifth as many of chat
+  int64_t tokens = 20'000'000;    // of pretraining; a fifth as many for chat, a quarter of these general text again
   double learning_rate = 4e-3;    // of pretraining, at its peak; a quarter for chat
   OptimizerOptions::Kind optimizer = OptimizerOptions::Kind::muon;
   uint64_t seed = 0;

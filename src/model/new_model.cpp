@@ -13,7 +13,8 @@ namespace {
 
 // Small vocabularies of small models: 4096 tokens keep embedding and output matrix below a third of all weights. Two of
 // eight experts and a shared one give three times the feed-forward numbers that a token pays for. Heads of 32 + 16
-// columns and a latent row of 64 + 16 are V3's proportions of width, made multiples of the kernels' 16 lanes.
+// columns and a latent row of 64 + 16 are V3's proportions of width, made multiples of the kernels' 16 lanes. Queries
+// are of low rank too, as V3's: other engines know the architecture without it as V2-Lite alone.
 constexpr ModelShape kNewShapes[] = {{.name = "tide-5m",
                                       .architecture = "deepseek2",
                                       .width = 192,
@@ -22,6 +23,7 @@ constexpr ModelShape kNewShapes[] = {{.name = "tide-5m",
                                       .kv_heads = 4,
                                       .ffn = 512,
                                       .context = 512,
+                                      .q_lora = 96,
                                       .kv_lora = 64,
                                       .nope = 32,
                                       .rope = 16,
@@ -40,6 +42,7 @@ constexpr ModelShape kNewShapes[] = {{.name = "tide-5m",
                                       .kv_heads = 5,
                                       .ffn = 864,
                                       .context = 512,
+                                      .q_lora = 160,
                                       .kv_lora = 96,
                                       .nope = 48,
                                       .rope = 16,
