@@ -49,7 +49,9 @@ class Tide(unittest.TestCase):
     def test_it_learns_and_keeps_experts_busy(self):
         rows = [json.loads(line) for line in (self.whole / "pretraining/metrics.jsonl").read_text().splitlines()]
         losses = [row["loss"] for row in rows if "loss" in row]
-        self.assertEqual(len(losses), 15)
+        tokens = [row["tokens"] for row in rows if "loss" in row]
+        self.assertGreaterEqual(sum(tokens), 15 * 4096)
+        self.assertLess(sum(tokens[:-1]), 15 * 4096)
         self.assertLess(losses[-1], 0.7 * losses[0])
         self.assertEqual(len(rows[0]["imbalance"]), 5)  # layers with experts
         chat = [json.loads(line) for line in (self.whole / "chat/metrics.jsonl").read_text().splitlines()]

@@ -183,12 +183,13 @@ class Tide {
         packed.replay_share = kChatReplay;
       }
       LANDFALL_ASSIGN(const Packing packing, Packing::create(data, packed));
+      LANDFALL_ASSIGN(const int64_t steps, steps_to_read(packing, t.tokens));
       LANDFALL_ASSIGN(const Packing validating, Packing::create(held_out, {.sequences = kSequences}));
       LANDFALL_ASSIGN(Model model, describe_model(source));
       LANDFALL_TRY(load_weights(
           source, pool_, [&](uint64_t, uint64_t) { return !hooks_.watch.stop(); }, model));
       LANDFALL_ASSIGN(Trainable trainable, Trainable::full(model, pool_));
-      Trainer trainer(env_, model, trainable, packing, &validating, pool_, trainer_options(t, folder));
+      Trainer trainer(env_, model, trainable, packing, &validating, pool_, trainer_options(t, steps, folder));
       double loss = 0;
       LANDFALL_TRY(hooks_.training(folder, [&](const TrainerHooks& training) -> Status {
         LANDFALL_ASSIGN(const int64_t begun, trainer.open(training));
@@ -209,11 +210,19 @@ class Tide {
     });
   }
 
-  TrainerOptions trainer_options(const Training& t, const std::string& folder) const {
+  // Batches are not quite full, so there are more of them than their bound says.
+  static Result<int64_t> steps_to_read(const Packing& packing, int64_t tokens) {
+    Cursor cursor;
+    int64_t steps = 0;
+    for (; cursor.tokens < static_cast<uint64_t>(tokens); ++steps) LANDFALL_TRY(packing.next(cursor).status());
+    return steps;
+  }
+
+  TrainerOptions trainer_options(const Training& t, int64_t steps, const std::string& folder) const {
     TrainerOptions out;
     out.schedule = {.shape = t.schedule, .peak = t.learning_rate, .floor_share = 0.05};
-    out.schedule.steps = std::max<int64_t>(1, t.tokens / (kSequences * kContext));
-    out.schedule.warm_up = std::min<int64_t>(100, out.schedule.steps / 10);
+    out.schedule.steps = steps;
+    out.schedule.warm_up = std::min<int64_t>(100, steps / 10);
     out.optimizer = {.kind = o_.optimizer, .weight_decay = kWeightDecay};
     out.recompute = Recompute::none;  // a small model's activations are small
     out.kernels = o_.kernels;
