@@ -16,30 +16,6 @@ std::string megabytes(int64_t bytes) {
   return text;
 }
 
-// Activations that a step of `rows` rows needs at once: the state, the largest layer, and the logits of one row each
-// for as many sequences. Kernels' scratch (packed activations, sorted expert rows) is bounded by the outputs beside it.
-int64_t activation_bytes(const Model& model, int64_t rows) {
-  const std::vector<int32_t> zeros(static_cast<size_t>(rows));
-  const Run run{0, static_cast<int32_t>(rows), 0, 0, true};
-  const std::vector<float> hidden(model.architecture().reads_hidden ? static_cast<size_t>(rows * model.config().width)
-                                                                    : 0);
-  const Batch batch{zeros, zeros, {&run, 1}, {zeros.data(), 1}, hidden};
-  ThreadPool pool(1);
-  Arena arena;
-  size_t largest = 0;
-  CountReader outer;
-  Ctx ctx = make_ctx(outer, {}, pool, arena, batch, nullptr);
-  Tensor state = model.architecture().embed(ctx, model);
-  for (int64_t layer = 0; layer < model.config().layers; ++layer) {
-    CountReader reader;
-    Ctx inner = make_ctx(reader, {}, pool, arena, batch, nullptr);
-    state = model.architecture().layer(inner, model, layer, state);
-    largest = std::max(largest, reader.activation_bytes());
-  }
-  (void)model.architecture().head(ctx, model, model.architecture().norm(ctx, model, state));
-  return static_cast<int64_t>(outer.activation_bytes() + 2 * largest + hidden.size() * sizeof(float));
-}
-
 // Says what type the cache has; counting reads nothing else.
 class CountedCache : public KvView {
  public:
@@ -50,6 +26,35 @@ class CountedCache : public KvView {
  private:
   CacheType type_;
 };
+
+// Activations that a step of `rows` rows at the end of the context needs at once: the state, the largest layer, the
+// logits of one row, and the scratch that operators name. Other scratch of kernels (packed activations, sorted expert
+// rows) is bounded by the outputs beside it.
+int64_t activation_bytes(const Model& model, const EngineOptions& options) {
+  const int64_t rows = options.batch;
+  const int64_t past = std::max<int64_t>(0, (options.context > 0 ? options.context : model.config().context) - rows);
+  const std::vector<int32_t> zeros(static_cast<size_t>(rows));
+  const Run run{0, static_cast<int32_t>(rows), static_cast<int32_t>(past), 0, true};
+  const std::vector<float> hidden(model.architecture().reads_hidden ? static_cast<size_t>(rows * model.config().width)
+                                                                    : 0);
+  const Batch batch{zeros, zeros, {&run, 1}, {zeros.data(), 1}, hidden};
+  ThreadPool pool(1);
+  Arena arena;
+  CountedCache cache(options.cache_type);
+  size_t largest = 0;
+  CountReader outer;
+  Ctx ctx = make_ctx(outer, options.device, pool, arena, batch, &cache);
+  Tensor state = model.architecture().embed(ctx, model);
+  for (int64_t layer = 0; layer < model.config().layers; ++layer) {
+    CountReader reader;
+    Ctx inner = make_ctx(reader, options.device, pool, arena, batch, &cache);
+    state = model.architecture().layer(inner, model, layer, state);
+    const auto scratch = static_cast<size_t>(reader.total().scratch_bytes);
+    largest = std::max(largest, 2 * reader.activation_bytes() + scratch);
+  }
+  (void)model.architecture().head(ctx, model, model.architecture().norm(ctx, model, state));
+  return static_cast<int64_t>(outer.activation_bytes() + largest + hidden.size() * sizeof(float));
+}
 
 }  // namespace
 
@@ -76,7 +81,7 @@ MemoryEstimate estimate_memory(const Model& described, EngineOptions& options, i
   const Config& c = described.config();
   out.weights = described.memory_bytes();
   out.cache_per_position = KvCache::bytes_per_position(described.architecture().cache(c), options.cache_type);
-  out.activations = activation_bytes(described, options.batch);
+  out.activations = activation_bytes(described, options);
   if (options.context <= 0) {
     // The model's own context, or as much of it as nine tenths of the rest of memory hold.
     const int64_t room = std::max<int64_t>(0, (available - out.weights - out.activations) / 10 * 9);

@@ -3,6 +3,12 @@
 #include <algorithm>
 
 namespace landfall {
+namespace {
+
+// Tokens that one call reads: the model's own steps, which are other requests' too, wait for it.
+constexpr size_t kReadAtOnce = 64;
+
+}  // namespace
 
 ModelDrafter::ModelDrafter(Engine& engine, int32_t vocab, const SamplerSettings& settings,
                            std::span<const int32_t> prompt)
@@ -27,22 +33,17 @@ void ModelDrafter::accept(std::span<const int32_t> tokens) {
   }
 }
 
-// Reads what has been accepted since, for the logits behind it.
+// Reads what has been accepted since, for the logits behind it; of a long prompt a part.
 Result<Engine::Logits> ModelDrafter::read_on() {
   if (sequence_ < 0) {
     LANDFALL_ASSIGN(sequence_, engine_.open());
   }
   LANDFALL_TRY(engine_.truncate(sequence_, static_cast<int64_t>(read_)));
-  const auto batch = static_cast<size_t>(engine_.options().batch);
-  while (true) {
-    const size_t count = std::min(batch, tokens_.size() - read_);
-    const bool last = read_ + count == tokens_.size();
-    const Engine::Work work{sequence_, {tokens_.data() + read_, count}, last ? 1 : 0};
-    auto logits = engine_.step({&work, 1});
-    if (!logits.ok()) return logits;
-    read_ += count;
-    if (last) return logits;
-  }
+  const size_t count = std::min({kReadAtOnce, static_cast<size_t>(engine_.options().batch), tokens_.size() - read_});
+  const Engine::Work work{sequence_, {tokens_.data() + read_, count}, read_ + count == tokens_.size() ? 1 : 0};
+  auto logits = engine_.step({&work, 1});
+  if (logits.ok()) read_ += count;
+  return logits;
 }
 
 std::span<const int32_t> ModelDrafter::propose(int64_t most) {
@@ -51,7 +52,7 @@ std::span<const int32_t> ModelDrafter::propose(int64_t most) {
   if (tokens_.empty()) return {};
   ahead_ = sampler_;
   auto logits = read_on();
-  while (logits.ok()) {
+  while (logits.ok() && read_ == drafted_at_) {
     const auto row = logits->row(0);
     draft_.push_back(ahead_.draw(row.first(std::min(row.size(), static_cast<size_t>(vocab_))), scratch_));
     if (static_cast<int64_t>(draft_.size()) >= most) break;

@@ -1,7 +1,8 @@
 // Guesses with a smaller model of the same vocabulary (Leviathan et al., arXiv 2211.17192). It draws with the request's
 // own settings, seed and positions, so that where the two models agree on the probabilities they agree on the token, at
 // any temperature. The Engine is shared by the drafters of one thread and outlives them; each has a sequence of its
-// own, which is cut back to the accepted tokens. Where the Engine has no room left, there is no guess.
+// own, which is cut back to the accepted tokens. A long prompt is read in parts, one a call, with no guess until it
+// ends; where the Engine has no room left, there is none either.
 #pragma once
 
 #include <vector>

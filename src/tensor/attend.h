@@ -17,7 +17,7 @@ struct CachedRows {
 };
 
 // `count` new rows of one run that see `past` rows before them. q [count][heads][key_width], out
-// [count][heads][value_width].
+// [count][heads][value_width]. The lists of blocks begin with block `first_block`.
 struct AttendJob {
   const float* q;
   int64_t q_row_stride, q_head_stride;
@@ -27,6 +27,7 @@ struct AttendJob {
   int64_t heads, groups, key_width, value_width;
   int64_t past, count;
   float scale;
+  int64_t first_block = 0;
 };
 
 // Each block of positions has a softmax of its own; blocks are merged in order, whoever computed them, so the result of
@@ -34,12 +35,20 @@ struct AttendJob {
 // scratch and gives it back.
 void attend(Ctx& ctx, std::span<const AttendJob> jobs);
 
+// The same for one job whose rows are there some blocks at a time: `blocks` of them from its first_block on, in
+// ascending order from 0, in calls that share `states` (attend_states(job) of them). The result is that of attend().
+struct AttendState {
+  alignas(64) float most[16], total[16];
+};
+int64_t attend_states(const AttendJob& job);
+void attend_blocks(Ctx& ctx, const AttendJob& job, int64_t blocks, AttendState* states);
+
 // Copies rows [count][width] (with a row stride) into the pages of a sequence behind `past`, in the cache's type.
 void append_rows(Ctx& ctx, int slot, const Run& run, const float* rows, int64_t stride, int64_t width);
 
-// Numbers [column, column + width) of rows [0, count) of a slot as float: out[count][width].
-void gather_rows(Ctx& ctx, int slot, int32_t sequence, int64_t count, int64_t slot_width, int64_t column, int64_t width,
-                 float* out);
+// Numbers [column, column + width) of rows [first, first + count) of a slot as float: out[count][width].
+void gather_rows(Ctx& ctx, int slot, int32_t sequence, int64_t first, int64_t count, int64_t slot_width, int64_t column,
+                 int64_t width, float* out);
 
 // Rows that lie one after another, as blocks. The list of blocks lives in the arena.
 CachedRows in_blocks(Ctx& ctx, const std::byte* rows, int64_t count, int64_t width, int64_t group_width,

@@ -252,7 +252,8 @@ void attend_panel_as(const AttendJob& job, int64_t group, const LanePanel& panel
   for (int64_t block = first_block; block < last_block; ++block) {
     const int64_t first = block * kPagePositions;
     const int64_t n = visible - first < kPagePositions ? visible - first : kPagePositions;
-    const std::byte *keys = job.keys.blocks[block], *values = job.values.blocks[block];
+    const std::byte *keys = job.keys.blocks[block - job.first_block],
+                    *values = job.values.blocks[block - job.first_block];
     const bool same_rows = keys == values;  // latent rows are both: values are the first columns of keys
     constexpr int kKeys = 8;
     const std::conditional_t<kRounded, std::byte, float>* rows = nullptr;

@@ -16,6 +16,7 @@ namespace landfall {
 namespace {
 
 constexpr int32_t kPositions = 264;  // more than two pages
+constexpr int32_t kLong = 1300;      // more than are expanded at once
 
 std::vector<float> numbers(int64_t n, uint32_t seed, float range = 1.0f) {
   std::mt19937 random(seed);
@@ -54,7 +55,7 @@ class Attention {
       static std::map<std::pair<uint32_t, int64_t>, std::vector<float>> made;
       const uint32_t own = seed + 100 * static_cast<uint32_t>(part.sequence);
       std::vector<float>& all = made[{own, width}];
-      if (all.empty()) all = numbers(kPositions * width, own, range);
+      if (all.empty()) all = numbers(kLong * width, own, range);
       values.insert(values.end(), all.begin() + part.first * width, all.begin() + (part.first + part.count) * width);
     }
     store_doubles(t, values);
@@ -125,12 +126,12 @@ std::vector<double> step(const Attention& a, Device device, KvView* cache, const
 
 // Sequence 0 in steps of the given sizes (the last one repeated).
 std::vector<double> in_chunks(const Attention& a, Device device, CacheType type, std::vector<int32_t> sizes,
-                              bool expanded) {
-  TestCache cache(type, a.slot_widths(), kPositions);
+                              bool expanded, int32_t positions = kPositions) {
+  TestCache cache(type, a.slot_widths(), positions);
   std::vector<double> out;
   size_t next = 0;
-  for (int32_t at = 0; at < kPositions;) {
-    const int32_t count = std::min(sizes[std::min(next++, sizes.size() - 1)], kPositions - at);
+  for (int32_t at = 0; at < positions;) {
+    const int32_t count = std::min(sizes[std::min(next++, sizes.size() - 1)], positions - at);
     const std::vector<double> part = step(a, device, &cache, {{0, at, count, expanded}});
     out.insert(out.end(), part.begin(), part.end());
     at += count;
@@ -244,6 +245,39 @@ TEST(Attention, ExpandedAndAbsorbedLatentAttentionAgree) {
       }
     }
   }
+}
+
+TEST(Attention, ALongPastIsExpandedInParts) {
+  const Latent latent("F32", true);
+  const std::vector<double> meaning = step(latent, {KernelSet::reference, true}, nullptr, {{0, 0, kLong}});
+  for (KernelSet set : available_kernel_sets()) {
+    const std::vector<double> whole = in_chunks(latent, {set, true}, CacheType::f32, {kLong}, true, kLong);
+    EXPECT_LT(relative_error(whole, meaning), 1e-6);
+    EXPECT_EQ(in_chunks(latent, {set, true}, CacheType::f32, {1000, 200, 1}, true, kLong), whole);
+  }
+}
+
+// What a step needs at the end of a long past is what counting it says, and does not grow.
+TEST(Attention, ExpandingTakesTheMemoryThatItsCostSays) {
+  const Latent latent("F32", true);
+  const std::vector<landfall::Run> runs = {{0, 16, 4096 - 16, 0, true}};
+  const TestBatch batch(runs);
+  TestCache cache(CacheType::bf16, latent.slot_widths(), 4096);
+  ThreadPool pool(2);
+  Arena arena;
+  CountReader counter;
+  Ctx counting = make_ctx(counter, {KernelSet::scalar, false}, pool, arena, batch.batch(), &cache);
+  const std::vector<Part> rows = {{0, 0, 16}};
+  latent.call(counting, rows);
+  const auto inputs = static_cast<double>(arena.peak());
+  RunReader reader;
+  arena.reset();
+  Ctx ctx = make_ctx(reader, {KernelSet::scalar, false}, pool, arena, batch.batch(), &cache);
+  latent.call(ctx, rows);
+  const double taken = static_cast<double>(arena.peak()) - inputs;
+  const double said = counter.total().scratch_bytes + 2 * static_cast<double>(counter.activation_bytes());
+  EXPECT_LT(taken, 1.2 * said);
+  EXPECT_GT(taken, 0.5 * said);
 }
 
 TEST(Attention, ARowSeesNoLaterRowAndNoOtherSequence) {

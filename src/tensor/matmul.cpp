@@ -162,7 +162,7 @@ void panel_product(const Ctx& ctx, const Weight& weight, int64_t expert, int64_t
   panels.kernel(panels.first + panel * panels.bytes, x, first, rows, y, kPanelRows);
 }
 
-void multiply(Ctx& ctx, std::span<const Product> work) {
+void multiply(Ctx& ctx, std::span<const Product> work, int64_t rows) {
   int64_t panels = 0, most_rows = 0;
   for (const Product& p : work) {
     panels += p.weight->panels();
@@ -180,19 +180,19 @@ void multiply(Ctx& ctx, std::span<const Product> work) {
           for (const Product& p : work) {
             const int64_t n = p.weight->panels();
             if (begin < n && end > 0) {
-              Product rows = p;
+              Product part = p;
               const int64_t skipped = p.count * piece / pieces;
-              rows.first += skipped;
-              rows.count = p.count * (piece + 1) / pieces - skipped;
-              rows.y += skipped * p.y_stride;
-              multiply_panels(ctx, rows, std::max<int64_t>(begin, 0), std::min(end, n));
+              part.first += skipped;
+              part.count = p.count * (piece + 1) / pieces - skipped;
+              part.y += skipped * p.y_stride;
+              multiply_panels(ctx, part, std::max<int64_t>(begin, 0), std::min(end, n));
             }
             begin -= n;
             end -= n;
           }
         }
       },
-      split_for(most_rows));
+      split_for(rows > 0 ? rows : most_rows));
 }
 
 }  // namespace landfall

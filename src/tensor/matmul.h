@@ -36,8 +36,9 @@ struct Product {
   int64_t y_stride;
 };
 
-// All products as one queue of panels over the threads.
-void multiply(Ctx& ctx, std::span<const Product> work);
+// All products as one queue of panels over the threads, cut as for `rows` rows (split_for), or 0: for the most of one
+// product.
+void multiply(Ctx& ctx, std::span<const Product> work, int64_t rows = 0);
 
 // y[i * 16 + lane] = row (first + i) times output 16 * panel + lane; lanes past weight.out are zero.
 void panel_product(const Ctx& ctx, const Weight& weight, int64_t expert, int64_t panel, const PackedRows& x,

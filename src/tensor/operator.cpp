@@ -97,6 +97,7 @@ void CountReader::call(Ctx& ctx, OpCall& call) {
   row->cost.operations += cost.operations;
   row->cost.weight_bytes += cost.weight_bytes;
   row->cost.cache_bytes += cost.cache_bytes;
+  row->cost.scratch_bytes = std::max(row->cost.scratch_bytes, cost.scratch_bytes);
 }
 
 Cost CountReader::total() const {
@@ -105,6 +106,7 @@ Cost CountReader::total() const {
     out.operations += row.cost.operations;
     out.weight_bytes += row.cost.weight_bytes;
     out.cache_bytes += row.cost.cache_bytes;
+    out.scratch_bytes = std::max(out.scratch_bytes, row.cost.scratch_bytes);
   }
   return out;
 }

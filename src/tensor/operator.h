@@ -18,6 +18,8 @@ struct Cost {
   double operations = 0;    // floating-point or integer multiply-adds count two
   double weight_bytes = 0;  // weights read, each used one once
   double cache_bytes = 0;   // cache rows read
+  double scratch_bytes =
+      0;  // needed while it runs, where the sizes of outputs do not bound it; of several calls the most
 };
 
 struct Kernel {

@@ -4,6 +4,8 @@
 //   absorbed: q_lat[h] = W_K[h]ᵀ q_nope[h]; scores q_lat·latent + q_rope·key_rope; o[h] = W_V[h] (sum p latent): all
 //             heads share one pass over the latent rows (decode)
 // Which form a run takes is fixed by its request (Run::expanded).
+#include <optional>
+
 #include "tensor/attend.h"
 #include "tensor/ops/common.h"
 #include "tensor/transposed.h"
@@ -104,56 +106,79 @@ void run_absorbed(Ctx& ctx, const OpCall& c, std::span<const Run> runs, const Sh
               static_cast<size_t>(count * s.heads * s.v) * 4);
 }
 
+// Positions that are expanded at once, so that what a long past needs besides its cache does not grow with it.
+constexpr int64_t kExpanded = 8 * kPagePositions;
+
+// As rows of a plain cache would be; these live for a step alone and need not be smaller than bf16.
+CacheType expanded_type(const Ctx& ctx) { return ctx.kv->type() == CacheType::f32 ? CacheType::f32 : CacheType::bf16; }
+
+// Memory for that, beside the outputs.
+int64_t expanded_bytes(const Ctx& ctx, const OpCall& c, const Shape& s, int64_t positions) {
+  const int64_t numbers = 4 * (s.lora + s.rope + s.heads * (s.nope + s.v));
+  const int64_t rows = cache_row_bytes(expanded_type(ctx), s.heads * (s.nope + s.rope + s.v));
+  return std::min(positions, kExpanded) * (numbers + rows) + (c.weights[0] ? 0 : transposed_bytes(ctx, *c.weights[1]));
+}
+
 void run_expanded(Ctx& ctx, const OpCall& c, const Run& run, const Shape& s) {
   const auto settings = c.attrs.as<Settings>();
   const int64_t total = run.past + run.count, width = s.lora + s.rope, d = s.nope + s.rope;
-  // From the cache, new rows included: a row must read the same rounded numbers whichever step it was stored in.
-  Tensor latent = Tensor::of(DType::f32, {total, s.lora}), key_rope = Tensor::of(DType::f32, {total, s.rope});
-  ctx.arena.place(latent);
-  ctx.arena.place(key_rope);
-  gather_rows(ctx, settings.slot, run.sequence, total, width, 0, s.lora, data<float>(latent));
-  gather_rows(ctx, settings.slot, run.sequence, total, width, s.lora, s.rope, data<float>(key_rope));
-  const Tensor value = head_linear(ctx, latent, *c.weights[2]);
-  Tensor nope;
-  if (c.weights[0]) {
-    nope = head_linear(ctx, latent, *c.weights[0]);
-  } else {  // many rows: the matrix is turned once for all of them
+  // The key matrix turned once, where it is the absorbed one.
+  Weight turned;
+  std::optional<Buffer> memory;
+  if (!c.weights[0]) {
     const int64_t bytes = transposed_bytes(ctx, *c.weights[1]);
-    Buffer memory(ctx.arena.scratch(static_cast<size_t>(bytes)), static_cast<size_t>(bytes));
-    nope = head_linear(ctx, latent, transpose(ctx, *c.weights[1], memory));
+    memory.emplace(ctx.arena.scratch(static_cast<size_t>(bytes)), static_cast<size_t>(bytes));
+    turned = transpose(ctx, *c.weights[1], *memory);
   }
-  // As rows of a plain cache would be; these live for this step alone and need not be smaller than bf16.
-  const CacheType type = ctx.kv->type() == CacheType::f32 ? CacheType::f32 : CacheType::bf16;
-  const int64_t unit = cache_row_bytes(type, 1);
-  std::byte* keys = ctx.arena.scratch(static_cast<size_t>(total * s.heads * d * unit));
-  std::byte* values = ctx.arena.scratch(static_cast<size_t>(total * s.heads * s.v * unit));
-  ctx.pool.parallel_for(total, 8, [&](int64_t begin, int64_t end, int) {
-    for (int64_t t = begin; t < end; ++t) {
-      for (int64_t h = 0; h < s.heads; ++h) {
-        std::byte* key = keys + (t * s.heads + h) * d * unit;
-        store_as(ctx, type, data<float>(nope) + (t * s.heads + h) * s.nope, s.nope, key);
-        store_as(ctx, type, data<float>(key_rope) + t * s.rope, s.rope, key + s.nope * unit);
-      }
-      store_as(ctx, type, data<float>(value) + t * s.heads * s.v, s.heads * s.v, values + t * s.heads * s.v * unit);
-    }
-  });
+  const Weight& key_up = c.weights[0] ? *c.weights[0] : turned;
   const Tensor& q = c.in[0];
-  const AttendJob job{.q = data<float>(q) + run.first * q.stride[0],
-                      .q_row_stride = q.stride[0],
-                      .q_head_stride = q.stride[1],
-                      .out = data<float>(c.out[0]) + run.first * s.heads * s.v,
-                      .out_row_stride = s.heads * s.v,
-                      .out_head_stride = s.v,
-                      .keys = in_blocks(ctx, keys, total, s.heads * d, d, type),
-                      .values = in_blocks(ctx, values, total, s.heads * s.v, s.v, type),
-                      .heads = s.heads,
-                      .groups = s.heads,
-                      .key_width = d,
-                      .value_width = s.v,
-                      .past = run.past,
-                      .count = run.count,
-                      .scale = settings.scale};
-  attend(ctx, {&job, 1});
+  AttendJob job{.q = data<float>(q) + run.first * q.stride[0],
+                .q_row_stride = q.stride[0],
+                .q_head_stride = q.stride[1],
+                .out = data<float>(c.out[0]) + run.first * s.heads * s.v,
+                .out_row_stride = s.heads * s.v,
+                .out_head_stride = s.v,
+                .keys = {},
+                .values = {},
+                .heads = s.heads,
+                .groups = s.heads,
+                .key_width = d,
+                .value_width = s.v,
+                .past = run.past,
+                .count = run.count,
+                .scale = settings.scale};
+  auto* states =
+      reinterpret_cast<AttendState*>(ctx.arena.scratch(static_cast<size_t>(attend_states(job)) * sizeof(AttendState)));
+  const CacheType type = expanded_type(ctx);
+  const int64_t unit = cache_row_bytes(type, 1);
+  for (int64_t first = 0; first < total; first += kExpanded) {
+    const int64_t count = std::min(kExpanded, total - first);
+    const Arena::Mark mark = ctx.arena.mark();
+    // From the cache, new rows included: a row must read the same rounded numbers whichever step it was stored in.
+    Tensor latent = Tensor::of(DType::f32, {count, s.lora}), key_rope = Tensor::of(DType::f32, {count, s.rope});
+    ctx.arena.place(latent);
+    ctx.arena.place(key_rope);
+    gather_rows(ctx, settings.slot, run.sequence, first, count, width, 0, s.lora, data<float>(latent));
+    gather_rows(ctx, settings.slot, run.sequence, first, count, width, s.lora, s.rope, data<float>(key_rope));
+    const Tensor value = head_linear(ctx, latent, *c.weights[2]), nope = head_linear(ctx, latent, key_up);
+    std::byte* keys = ctx.arena.scratch(static_cast<size_t>(count * s.heads * d * unit));
+    std::byte* values = ctx.arena.scratch(static_cast<size_t>(count * s.heads * s.v * unit));
+    ctx.pool.parallel_for(count, 8, [&](int64_t begin, int64_t end, int) {
+      for (int64_t t = begin; t < end; ++t) {
+        for (int64_t h = 0; h < s.heads; ++h) {
+          std::byte* key = keys + (t * s.heads + h) * d * unit;
+          store_as(ctx, type, data<float>(nope) + (t * s.heads + h) * s.nope, s.nope, key);
+          store_as(ctx, type, data<float>(key_rope) + t * s.rope, s.rope, key + s.nope * unit);
+        }
+        store_as(ctx, type, data<float>(value) + t * s.heads * s.v, s.heads * s.v, values + t * s.heads * s.v * unit);
+      }
+    });
+    job.keys = in_blocks(ctx, keys, count, s.heads * d, d, type);
+    job.values = in_blocks(ctx, values, count, s.heads * s.v, s.v, type);
+    job.first_block = first / kPagePositions;
+    attend_blocks(ctx, job, (count + kPagePositions - 1) / kPagePositions, states);
+    ctx.arena.rewind(mark);
+  }
 }
 
 void run_kernel(Ctx& ctx, OpCall& c) {
@@ -203,6 +228,9 @@ Cost cost(const Ctx& ctx, const OpCall& c) {
     out.operations += 2.0 * pairs * heads * width + per_row * (run.expanded ? run.past + run.count : run.count);
     if (ctx.kv) {
       out.cache_bytes += (run.past + run.count) * static_cast<double>(cache_row_bytes(ctx.kv->type(), s.lora + s.rope));
+      if (run.expanded)
+        out.scratch_bytes =
+            std::max(out.scratch_bytes, static_cast<double>(expanded_bytes(ctx, c, s, run.past + run.count)));
     }
   }
   return out;

@@ -33,22 +33,20 @@ void reference(Ctx&, OpCall& c) {
   store_doubles(c.out[0], y);
 }
 
-void run(Ctx& ctx, OpCall& c) {
-  const Weight& w = *c.weights[0];
-  const int64_t count = c.in[1].elements();
-  float* y = data<float>(c.out[0]);
-  const Arena::Mark mark = ctx.arena.mark();
+// Rows that go through the weights at once; twice as many where something is lost.
+constexpr int64_t kRows = 64;
+
+void run_rows(Ctx& ctx, const Weight& w, const Tensor& x, std::span<const int32_t> rows, float* y) {
+  const auto count = static_cast<int64_t>(rows.size());
   auto* gathered = reinterpret_cast<float*>(ctx.arena.scratch(static_cast<size_t>(2 * count * w.in) * 4));
   for (int64_t n = 0; n < count; ++n) {
-    std::memcpy(gathered + n * w.in, data<float>(c.in[0]) + data<int32_t>(c.in[1])[n] * c.in[0].stride[0],
+    std::memcpy(gathered + n * w.in, data<float>(x) + rows[static_cast<size_t>(n)] * x.stride[0],
                 static_cast<size_t>(w.in) * 4);
   }
   PackedRows packed = pack_rows(ctx, w, gathered, w.in, count);
   if (packed.kind != Activation::int8) {
     const Product all{&w, 0, &packed, 0, count, y, w.out};
-    multiply(ctx, {&all, 1});
-    ctx.arena.rewind(mark);
-    return;
+    return multiply(ctx, {&all, 1});
   }
   float* lost = gathered + count * w.in;
   std::memcpy(lost, gathered, static_cast<size_t>(count * w.in) * 4);
@@ -56,12 +54,23 @@ void run(Ctx& ctx, OpCall& c) {
   packed = pack_rows(ctx, w, gathered, w.in, 2 * count);
   auto* both = reinterpret_cast<float*>(ctx.arena.scratch(static_cast<size_t>(2 * count * w.out) * 4));
   const Product all{&w, 0, &packed, 0, 2 * count, both, w.out};
-  multiply(ctx, {&all, 1});
+  multiply(ctx, {&all, 1}, count);  // one row: each thread the part of the matrix that lies near it
   const float* more = both + count * w.out;
   ctx.pool.parallel_for(count * w.out, 16384, [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i) y[i] = both[i] + more[i];
   });
-  ctx.arena.rewind(mark);
+}
+
+void run(Ctx& ctx, OpCall& c) {
+  const Weight& w = *c.weights[0];
+  const std::span<const int32_t> rows(data<int32_t>(c.in[1]), static_cast<size_t>(c.in[1].elements()));
+  float* y = data<float>(c.out[0]);
+  for (size_t first = 0; first < rows.size(); first += kRows) {
+    const Arena::Mark mark = ctx.arena.mark();
+    run_rows(ctx, w, c.in[0], rows.subspan(first, std::min<size_t>(kRows, rows.size() - first)),
+             y + static_cast<int64_t>(first) * w.out);
+    ctx.arena.rewind(mark);
+  }
 }
 
 void backward(Ctx&, const GradCall& g) {
