@@ -33,6 +33,13 @@ class Bench(unittest.TestCase):
         for key in ("clock_hz", "peak_int8_ops_per_second", "peak_f32_ops_per_second", "bandwidth_2mib_bytes_per_second"):
             self.assertGreater(machine[key], 0, key)
 
+    def test_flags_that_do_not_apply(self):
+        for words, message in ((["--timeline", "steps.json"], "--timeline needs a MODEL"), (["--training"], "--training needs a MODEL"),
+                               (["small.gguf", "--training", "--operators"], "does not go with --operators")):  # fmt: skip
+            done = subprocess.run([BINARY, "bench", *words], capture_output=True, text=True, timeout=60)
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn(message, done.stderr)
+
     def test_a_model_of_random_weights(self):
         written = self.write("--type", "Q4_K_M")
         self.assertEqual(written["bytes"], os.path.getsize(self.model))

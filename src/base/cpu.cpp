@@ -65,8 +65,7 @@ Result<KernelSet> chosen_kernel_set() {
   const char* forced = std::getenv("LANDFALL_KERNELS");
   if (!forced || !*forced) return available_kernel_sets().back();
   std::string known;
-  for (KernelSet set : kSets) {
-    if (!runs_here(set)) continue;
+  for (KernelSet set : available_kernel_sets()) {
     if (name(set) == forced) return set;
     known += (known.empty() ? "" : ", ") + std::string(name(set));
   }

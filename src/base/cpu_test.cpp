@@ -30,6 +30,8 @@ TEST(Cpu, TheEnvironmentForcesASet) {
   ASSERT_FALSE(unknown.ok());
   EXPECT_NE(unknown.status().message().find("abacus"), std::string::npos) << unknown.status().message();
   EXPECT_NE(unknown.status().message().find("scalar"), std::string::npos) << "lists those that can";
+  ::setenv("LANDFALL_KERNELS", "reference", 1);
+  EXPECT_FALSE(chosen_kernel_set().ok()) << "it computes in double, without a cache, for tests alone";
   before ? ::setenv("LANDFALL_KERNELS", kept.c_str(), 1) : ::unsetenv("LANDFALL_KERNELS");
 }
 

@@ -74,7 +74,7 @@ std::vector<Way> ways() {
   std::vector<Way> out = {{{sets.back(), false}, CacheType::bf16},
                           {{sets.back(), false}, CacheType::int8},
                           {{sets.back(), true}, CacheType::f32}};
-  if (sets.size() > 2) out.push_back({{sets[1], false}, CacheType::f32});
+  for (size_t i = 0; i + 1 < sets.size(); ++i) out.push_back({{sets[i], false}, CacheType::bf16});
   return out;
 }
 

@@ -39,6 +39,7 @@ TEST_P(SteadyState, AStepTakesNoMemoryFromTheHeap) {
   LoadedModel loaded = load_for_test(write_golden_model(golden, Json()));
   EngineOptions options;
   options.threads = 2;
+  options.device.kernels = available_kernel_sets().back();
   options.context = 256;
   options.cache_positions = 1024;
   auto engine = Engine::create(std::make_shared<const Model>(std::move(loaded.model)), options);

@@ -1,6 +1,7 @@
 #include "runtime/step_profile.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace landfall {
 namespace {
@@ -42,6 +43,17 @@ KvCache cache_for(const Model& model, const EngineOptions& options, int64_t posi
   return {model.architecture().cache(model.config()), options.cache_type, positions};
 }
 
+// Small numbers of any type into all pages: memory that was never written is one page of zeros, read from the
+// processor's own cache.
+void fill(KvCache& cache, const Model& model, int32_t sequence) {
+  const std::vector<CacheSlot> slots = model.architecture().cache(model.config());
+  for (size_t slot = 0; slot < slots.size(); ++slot) {
+    const int64_t bytes = kPagePositions * cache_row_bytes(cache.type(), slots[slot].width);
+    for (std::byte* page : cache.pages(static_cast<int>(slot), sequence))
+      std::memset(page, 0x3c, static_cast<size_t>(bytes));
+  }
+}
+
 }  // namespace
 
 Cost count_step(const Model& model, const EngineOptions& options, const StepShape& shape) {
@@ -61,6 +73,7 @@ std::vector<ProfileReader::Event> profile_step(Env& env, const Model& model, con
     const auto sequence = cache.open(0);
     LANDFALL_CHECK(sequence.ok() && *sequence == s);
     cache.extend(*sequence, shape.past + shape.rows);
+    fill(cache, model, *sequence);
   }
   ThreadPool pool(options.threads);
   Arena arena;

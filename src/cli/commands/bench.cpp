@@ -189,11 +189,23 @@ PageUse pages_of_weights(Env& env, const Loaded& loaded) {
   return pages_in_use(env, std::filesystem::canonical(loaded.source.files.front(), failure).string()).file;
 }
 
+Status check_flags(const Arguments& a) {
+  for (const char* flag : {"training", "operators", "timeline", "draft"}) {
+    if (!a.has(flag)) continue;
+    if (!a.has("MODEL")) return Status(Code::invalid_argument, "--" + std::string(flag) + " needs a MODEL to measure");
+    if (a.has("training") && std::string_view(flag) != "training")
+      return Status(Code::invalid_argument,
+                    "--training measures whole steps; it does not go with --" + std::string(flag));
+  }
+  return {};
+}
+
 Status run(CommandContext& context) {
   const Arguments& a = context.arguments;
   if (a.has("random") || a.has("write")) return write_random(context);
+  LANDFALL_TRY(check_flags(a));
   LANDFALL_ASSIGN(EngineOptions options, engine_options(a));
-  if (a.has("training") && a.has("MODEL")) return bench_training(context, options);
+  if (a.has("training")) return bench_training(context, options);
   LANDFALL_ASSIGN(const BenchWork work, work_of(a));
   if (!a.has("MODEL")) return bench_machine_alone(context, options);
   LANDFALL_ASSIGN(const std::string draft, chosen_draft(context));
