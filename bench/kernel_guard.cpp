@@ -33,7 +33,8 @@ struct Case {
 std::vector<Case> cases(bool timed) {
   const int64_t out = timed ? 128 : 64, in = timed ? 1024 : 256;
   std::vector<Case> all;
-  for (const char* format : {"Q4_0", "Q8_0", "Q4_K", "Q6_K", "Q5_0", "Q2_K", "IQ4_XS", "MXFP4", "BF16", "F16", "F32"}) {
+  for (const char* format : {"Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL",
+                             "IQ4_XS", "MXFP4", "F8_E4M3", "BF16", "F16", "F32"}) {
     for (int32_t rows : {1, 8, 48}) {
       all.push_back({std::string("linear ") + format + " x" + std::to_string(rows),
                      {{0, rows, 0, 0, false}},
@@ -46,21 +47,25 @@ std::vector<Case> cases(bool timed) {
     }
   }
   for (int32_t rows : {1, 32}) {
-    const std::vector<Run> behind = {{0, rows, timed ? 400 : 130, 0, false}};
+    const std::vector<Run> behind = {{0, rows, timed ? 400 : 130, 0, false}},
+                           expanded = {{0, rows, timed ? 400 : 130, 0, true}};
     const std::string suffix = " x" + std::to_string(rows);
     all.push_back({"attention" + suffix, behind, {256, 256}, [=](Ctx& ctx, OpInputs& inputs) -> Call {
                      const Tensor q = inputs.tensor(ctx, {rows, 8, 128}), k = inputs.tensor(ctx, {rows, 2, 128}),
                                   v = inputs.tensor(ctx, {rows, 2, 128});
                      return [&ctx, q, k, v] { (void)attention(ctx, q, k, v, 0.1f, 0); };
                    }});
-    all.push_back({"latent_attention" + suffix, behind, {320}, [=](Ctx& ctx, OpInputs& inputs) -> Call {
-                     const Tensor q = inputs.tensor(ctx, {rows, 4, 128}), latent = inputs.tensor(ctx, {rows, 256}),
-                                  rope = inputs.tensor(ctx, {rows, 64});
-                     const Weight &key = inputs.weight("Q8_0", 4, 256, 64), &value = inputs.weight("Q8_0", 4, 64, 256);
-                     return [&ctx, q, latent, rope, &key, &value] {
-                       (void)latent_attention(ctx, q, latent, rope, nullptr, &key, value, 0.1f, 0);
-                     };
-                   }});
+    for (const auto& [name, runs] : {std::pair("latent_attention", behind), {"latent_attention expanded", expanded}}) {
+      all.push_back({name + suffix, runs, {320}, [=](Ctx& ctx, OpInputs& inputs) -> Call {
+                       const Tensor q = inputs.tensor(ctx, {rows, 4, 128}), latent = inputs.tensor(ctx, {rows, 256}),
+                                    rope = inputs.tensor(ctx, {rows, 64});
+                       const Weight &key = inputs.weight("Q8_0", 4, 256, 64),
+                                    &value = inputs.weight("Q8_0", 4, 64, 256);
+                       return [&ctx, q, latent, rope, &key, &value] {
+                         (void)latent_attention(ctx, q, latent, rope, nullptr, &key, value, 0.1f, 0);
+                       };
+                     }});
+    }
     all.push_back({"experts" + suffix, {{0, rows, 0, 0, false}}, {}, [=](Ctx& ctx, OpInputs& inputs) -> Call {
                      const Tensor x = inputs.tensor(ctx, {rows, in}), scores = inputs.tensor(ctx, {rows, 4});
                      const Weight &gate = inputs.weight("Q4_0", 4, out, in), &up = inputs.weight("Q4_0", 4, out, in),
@@ -69,6 +74,21 @@ std::vector<Case> cases(bool timed) {
                      return [&ctx, x, routing, &gate, &up, &down] {
                        (void)experts(ctx, x, routing, {&gate, &up, &down});
                      };
+                   }});
+    all.push_back({"feed_forward" + suffix, {{0, rows, 0, 0, false}}, {}, [=](Ctx& ctx, OpInputs& inputs) -> Call {
+                     const Tensor x = inputs.tensor(ctx, {rows, in});
+                     const Weight &gate = inputs.weight("Q4_0", 1, out, in), &up = inputs.weight("Q4_0", 1, out, in),
+                                  &down = inputs.weight("Q4_0", 1, in, out);
+                     return [&ctx, x, &gate, &up, &down] { (void)feed_forward(ctx, x, {&gate, &up, &down}); };
+                   }});
+    all.push_back({"logits" + suffix, {{0, rows, 0, 0, false}}, {}, [=](Ctx& ctx, OpInputs& inputs) -> Call {
+                     const Tensor x = inputs.tensor(ctx, {rows, in}), wanted = inputs.ids(ctx, {rows}, rows);
+                     const Weight& w = inputs.weight("Q6_K", 1, 4 * out, in);
+                     return [&ctx, x, wanted, &w] { (void)logits(ctx, x, wanted, w); };
+                   }});
+    all.push_back({"router" + suffix, {{0, rows, 0, 0, false}}, {}, [=](Ctx& ctx, OpInputs& inputs) -> Call {
+                     const Tensor scores = inputs.tensor(ctx, {rows, 64});
+                     return [&ctx, scores] { (void)router(ctx, scores, nullptr, {.experts_per_row = 6}); };
                    }});
     all.push_back({"rms_norm" + suffix, {{0, rows, 0, 0, false}}, {}, [=](Ctx& ctx, OpInputs& inputs) -> Call {
                      const Tensor x = inputs.tensor(ctx, {rows, in});
