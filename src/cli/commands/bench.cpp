@@ -73,7 +73,8 @@ struct Report {
   std::string path;
   double load_seconds = 0;
   int64_t peak_bytes = 0;
-  PageUse pages;
+  PageUse pages;        // of the weights
+  bool mapped = false;  // they are used as they lie in the file
   Machine machine;
   BenchSamples samples;
   Cost prompt, step;  // one decode step of all sequences
@@ -155,8 +156,11 @@ void print(const Report& r, const BenchWork& work) {
     std::printf("  drafting  %8.1f tokens/s  (%.1f to %.1f)  of greedy answers; %lld tokens drafted, %lld accepted\n",
                 s.median, s.low, s.high, count(r.samples.drafted), count(r.samples.accepted));
   }
-  std::printf("  memory    %8s at most, %.0f%% of it in 2 MiB pages\n",
-              human_bytes(static_cast<uint64_t>(r.peak_bytes)).c_str(), 100 * r.pages.share());
+  std::printf("  memory    %8s at most, %.0f%% of the weights in 2 MiB pages%s\n",
+              human_bytes(static_cast<uint64_t>(r.peak_bytes)).c_str(), 100 * r.pages.share(),
+              r.pages.share() >= 0.9 ? ""
+              : r.mapped             ? "; --huge-pages copies the weights into such pages"
+                                     : "; 'landfall doctor' says how to get more");
   std::printf("\n%s", r.machine.text().c_str());
   if (!r.prompt_events.empty())
     std::printf("\nprefill\n%s", operators_text(r.prompt_events, r.machine.limits()).c_str());
@@ -183,10 +187,12 @@ Status bench_machine_alone(CommandContext& context, const EngineOptions& options
 }
 
 // Of the mapped file where its weights are used as they lie, else of our own memory.
-PageUse pages_of_weights(Env& env, const Loaded& loaded) {
-  if (loaded.source.packed.empty() || loaded.options.copy_weights) return pages_in_use(env).anonymous;
+void find_pages(Env& env, const Loaded& loaded, Report& out) {
+  out.mapped = !loaded.source.packed.empty() && !loaded.options.copy_weights;
   std::error_code failure;
-  return pages_in_use(env, std::filesystem::canonical(loaded.source.files.front(), failure).string()).file;
+  out.pages = out.mapped
+                  ? pages_in_use(env, std::filesystem::canonical(loaded.source.files.front(), failure).string()).file
+                  : pages_in_use(env).anonymous;
 }
 
 Status check_flags(const Arguments& a) {
@@ -225,7 +231,7 @@ Status run(CommandContext& context) {
   report.load_seconds = loaded->seconds;
   LANDFALL_ASSIGN(const auto engine, Engine::create(loaded->model, loaded->options));
   report.peak_bytes = peak_resident_bytes(context.env);
-  report.pages = pages_of_weights(context.env, *loaded);
+  find_pages(context.env, *loaded, report);
   reset_peak_resident_bytes(context.env);
   {
     ThreadPool pool(loaded->options.threads);
