@@ -17,6 +17,11 @@ namespace {
 // Rows of logits at a time.
 constexpr size_t kHeadRows = 256;
 
+int64_t segment_of(const Recompute& recompute, int64_t layers) {
+  const int64_t root = std::llround(std::sqrt(static_cast<double>(layers)));
+  return std::clamp<int64_t>(recompute.segment > 0 ? recompute.segment : root, 1, layers);
+}
+
 }  // namespace
 
 // The passes over one set of rows. Kept states lie in the step's arena until the end.
@@ -48,7 +53,7 @@ class Step::Pass {
   double gradients(std::span<const double> weights, double balance) {
     LANDFALL_CHECK(weights.size() == learned_.size());
     balance_ = balance;
-    const int64_t group = group_size();
+    const int64_t group = segment_of(s_.recompute_, layers());
     std::vector<Tensor> states;  // before each group
     with(run_, {}, [&](Ctx& ctx) {
       Tensor state = embedded(ctx);
@@ -82,12 +87,6 @@ class Step::Pass {
 
  private:
   int64_t layers() const { return s_.model_.config().layers; }
-  int64_t group_size() const {
-    if (s_.recompute_ == Recompute::none) return layers();
-    if (s_.recompute_ == Recompute::layer) return 1;
-    return std::max<int64_t>(1, std::llround(std::sqrt(static_cast<double>(layers()))));
-  }
-
   template <class Body>
   std::invoke_result_t<const Body&, Ctx&> with(Reader& reader, std::span<const int32_t> wanted, const Body& body) {
     const Arena::Mark mark = s_.scratch_.mark();
@@ -130,7 +129,7 @@ class Step::Pass {
   // makes of the state behind the last layer of all.
   template <class Head>
   void back(int64_t first, int64_t last, const Tensor& state, const Head& head) {
-    if (s_.recompute_ == Recompute::two_level && last - first > 1) {
+    if (s_.recompute_.two_level && last - first > 1) {
       const Arena::Mark mark = s_.arena_.mark();
       std::vector<Tensor> states = {state};
       with(run_, {}, [&](Ctx& ctx) {
@@ -293,19 +292,15 @@ int64_t Step::activation_bytes(const TrainingRows& rows) const {
   // An output and its gradient each; a layer that is computed again had its outputs once before.
   const int64_t layer = 2 * (static_cast<int64_t>(count.activation_bytes()) - before);
   const int64_t bytes = state.elements() * size_of(state.type), layers = model_.config().layers;
-  const int64_t root = std::llround(std::sqrt(static_cast<double>(layers)));
+  const int64_t segment = segment_of(recompute_, layers);
   const auto learned = std::count_if(rows.targets.begin(), rows.targets.end(), [](int32_t t) { return t >= 0; });
   const int64_t logits = 3 * std::min<int64_t>(kHeadRows, learned) * model_.config().vocab * 4;
   const int64_t scratch = gemm_scratch_floats() * 4 * pool_.threads();
-  switch (recompute_) {
-    case Recompute::none:
-      return layers * layer + 6 * bytes + logits + scratch;
-    case Recompute::layer:
-      return layer + layer / 2 + (layers + 6) * bytes + logits + scratch;
-    case Recompute::two_level:
-      return layer + layer / 2 + (2 * root + 6) * bytes + logits + scratch;
-  }
-  return 0;
+  const int64_t rest = 6 * bytes + logits + scratch;
+  if (segment == layers) return layers * layer + rest;
+  const int64_t between = (layers + segment - 1) / segment;  // states
+  if (recompute_.two_level) return layer + layer / 2 + (between + segment) * bytes + rest;
+  return segment * layer + layer / 2 + between * bytes + rest;
 }
 
 int64_t Step::peak_bytes() const {

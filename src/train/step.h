@@ -4,6 +4,7 @@
 // memory. Gradients are the same bit for bit whichever layers are kept, and on any number of threads.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <span>
 #include <vector>
@@ -20,12 +21,16 @@ struct TrainingRows {
   std::span<const Run> runs;
 };
 
-// Which activations a step keeps for the way back.
-enum class Recompute : uint8_t {
-  none,      // all are kept
-  layer,     // the states between layers: every layer is computed twice
-  two_level  // the states between groups of sqrt(layers) layers, then within one group: three times
+// Which activations a step keeps for the way back: the states between segments of layers. A segment is computed again
+// with all of its activations, or, in two levels, with the states between its layers, which are then computed once
+// more.
+struct Recompute {
+  int64_t segment = 0;  // layers; 0: sqrt(layers)
+  bool two_level = false;
+  static const Recompute none, layer, two_levels;
+  auto operator<=>(const Recompute&) const = default;
 };
+inline constexpr Recompute Recompute::none{INT64_MAX}, Recompute::layer{1}, Recompute::two_levels{0, true};
 
 class Step {
  public:

@@ -163,7 +163,7 @@ TEST_P(StepTest, WhatIsKeptAndHowManyThreadsChangeNoBit) {
     for (KernelSet set : available_kernel_sets()) {
       const auto all = gradients(t, set, Recompute::none);
       const double loss = loss_;
-      for (Recompute recompute : {Recompute::layer, Recompute::two_level}) {
+      for (Recompute recompute : {Recompute::layer, Recompute{2}, Recompute{2, true}, Recompute::two_levels}) {
         EXPECT_EQ(gradients(t, set, recompute), all) << name(set);
         EXPECT_EQ(loss_, loss);
       }
@@ -206,7 +206,7 @@ TEST_P(StepTest, TheLossForBalanceAddsToTheGradientsAndNotToTheSum) {
   const auto balanced = gradients(t, set, Recompute::none, 2, 0.1);
   EXPECT_EQ(loss_, loss);
   EXPECT_EQ(balanced == plain, !GetParam().starts_with("deepseek"));
-  for (Recompute recompute : {Recompute::layer, Recompute::two_level})
+  for (Recompute recompute : {Recompute::layer, Recompute::two_levels})
     EXPECT_EQ(gradients(t, set, recompute, 3, 0.1), balanced);
 }
 
@@ -229,6 +229,7 @@ TEST(StepMemory, LiesOnTheCurvesOfTheEstimate) {
   const landfall::Run run{0, kRows, 0, 0, true};
   const TrainingRows rows{tokens, positions, targets, {&run, 1}};
   ThreadPool pool(2);
+  constexpr Recompute kFours{4};
   std::map<std::pair<Recompute, int64_t>, double> peak;
   for (const int64_t layers : {4, 16, 36}) {
     const RandomModel what{.shape = {.name = "small",
@@ -247,14 +248,14 @@ TEST(StepMemory, LiesOnTheCurvesOfTheEstimate) {
     const LoadedModel loaded = load_for_test(path);
     auto trainable = Trainable::full(loaded.model, pool);
     ASSERT_TRUE(trainable.ok());
-    for (const Recompute recompute : {Recompute::none, Recompute::layer, Recompute::two_level}) {
+    for (const Recompute recompute : {Recompute::none, Recompute::layer, kFours, Recompute::two_levels}) {
       Step step(loaded.model, *trainable, pool, available_kernel_sets().back(), recompute);
       step.add_gradients(rows, std::vector<double>(kRows, 1.0 / kRows));
       const auto estimate = static_cast<double>(step.activation_bytes(rows)),
                  measured = static_cast<double>(step.peak_bytes());
-      std::printf("%2lld layers, recompute %d: estimate %6.2f MB, peak %6.2f MB, ratio %.2f\n",
-                  static_cast<long long>(layers), static_cast<int>(recompute), estimate / 1e6, measured / 1e6,
-                  measured / estimate);
+      std::printf("%2lld layers, segments of %lld%s: estimate %6.2f MB, peak %6.2f MB, ratio %.2f\n",
+                  static_cast<long long>(layers), static_cast<long long>(std::min(recompute.segment, layers)),
+                  recompute.two_level ? ", two levels" : "", estimate / 1e6, measured / 1e6, measured / estimate);
       EXPECT_NEAR(measured / estimate, 1, 0.15);
       peak[{recompute, layers}] = measured;
     }
@@ -262,7 +263,8 @@ TEST(StepMemory, LiesOnTheCurvesOfTheEstimate) {
   const double state = kRows * 32 * 4;
   const auto grown = [&](Recompute r) { return (peak[{r, 36}] - peak[{r, 16}]) / state; };
   EXPECT_NEAR(grown(Recompute::layer), 20, 0.15 * 20);
-  EXPECT_NEAR(grown(Recompute::two_level), 2 * (6 - 4), 0.15 * 4);
+  EXPECT_NEAR(grown(Recompute::two_levels), 2 * (6 - 4), 0.15 * 4);
+  EXPECT_NEAR(grown(kFours), 36 / 4 - 16 / 4, 0.15 * 5);
 }
 
 INSTANTIATE_TEST_SUITE_P(Tiny, StepTest,

@@ -34,7 +34,7 @@ constexpr Flag kFlags[] = {
      .help = "of products while training: f32 or bf16, as for 'landfall train'",
      .otherwise = "f32"},
     {.name = "recompute",
-     .help = "of activations while training: none, layer or two-level, as for 'landfall train'",
+     .help = "of activations while training: none, layer, a number or two-level, as for 'landfall train'",
      .otherwise = "none"},
     {.name = "operators", .kind = Flag::Kind::toggle, .help = "where the time goes, against the machine's limits"},
     {.name = "timeline", .help = "write a time line of the steps to this file, for chrome://tracing or Perfetto"},

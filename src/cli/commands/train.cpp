@@ -85,7 +85,8 @@ constexpr Flag kFlags[] = {
      .help = "of products with what is trained: f32, or bf16 with sums and weights in f32 (for the kernel set avx512)",
      .otherwise = "f32"},
     {.name = "recompute",
-     .help = "activations computed again instead of kept: none, layer, or two-level (least memory)",
+     .help = "activations computed again instead of kept: none, layer, segments of so many layers (a number), or "
+             "two-level (least memory)",
      .otherwise = "layer"},
     {.name = "save-every", .kind = Flag::Kind::integer, .help = "steps between checkpoints", .otherwise = "50"},
     {.name = "keep", .kind = Flag::Kind::integer, .help = "checkpoints that stay", .otherwise = "3"},
