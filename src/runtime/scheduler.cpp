@@ -168,9 +168,10 @@ void Scheduler::plan() {
   owners_.clear();
   last_step_ = {};
   room_ = engine_.options().batch;
-  // Each answer's own row goes before the guesses of any.
+  // Each answer's own row, and the fewest of a prompt, go before the guesses of any.
   const int64_t answers = std::count_if(running_.begin(), running_.end(), [](auto& job) { return job->answering; });
-  int64_t spare = room_ - answers;
+  const int64_t prompts = static_cast<int64_t>(running_.size()) - answers;
+  int64_t spare = std::max<int64_t>(0, room_ - answers - (prompts > 0 ? kFewestPromptRows : 0));
   for (auto& job : running_) {
     if (room_ == 0 || !job->answering) continue;
     add_answer_rows(*job, answers, spare);
