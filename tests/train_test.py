@@ -147,6 +147,17 @@ class Train(unittest.TestCase):
         self.assertIn("give the GGUF file or folder that it was packed from", done.stderr)
         self.assertFalse((out / "tokens").exists())
 
+    def test_a_tokenizer_with_more_tokens_than_the_model_is_refused_before_work_starts(self):
+        files = tiny_model.text_model_files()
+        tokenizer = json.loads(files["tokenizer.json"])
+        tokenizer["added_tokens"].append({"id": 257, "content": "<|more|>", "special": True})
+        model = tiny_model.write(self.root / "more_tokens", files | {"tokenizer.json": json.dumps(tokenizer).encode()})
+        out = self.root / "of_more_tokens"
+        done = support.landfall("train", model, self.data, "--out", out)
+        self.assertEqual(done.returncode, 5, done.stderr)
+        self.assertIn("the tokenizer has 258 tokens, the model only 257", done.stderr)
+        self.assertFalse((out / "tokens").exists())
+
     def test_too_little_memory_is_said_before_work_starts(self):
         text = self.root / "long.txt"
         text.write_text(" ".join(f"{number * number}" for number in range(150_000)))

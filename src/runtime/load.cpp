@@ -10,11 +10,7 @@ Result<Tokenizer> make_tokenizer(ModelSource& source, int64_t vocab) {
   TokenizerSpec spec = std::move(*source.tokenizer);
   source.tokenizer.reset();
   LANDFALL_ASSIGN(Tokenizer tokenizer, Tokenizer::create(std::move(spec)));
-  if (tokenizer.vocab_size() > vocab) {
-    return Status(Code::data_loss, "the tokenizer has " + std::to_string(tokenizer.vocab_size()) +
-                                       " tokens, the model only " + std::to_string(vocab) +
-                                       "; they do not belong together");
-  }
+  LANDFALL_TRY(check_vocabulary(tokenizer, vocab));
   return tokenizer;
 }
 

@@ -238,6 +238,7 @@ Status run(CommandContext& context) {
   LANDFALL_TRY(check_writable(source, type_of_result(a, source)));
   LANDFALL_ASSIGN(const ExampleEncoder encoder, ExampleEncoder::create(*source.tokenizer));
   LANDFALL_ASSIGN(Model model, describe_model(source));
+  LANDFALL_TRY(check_vocabulary(encoder.tokenizer(), model.config().vocab));
   if (lora) LANDFALL_TRY(check_targets(model, additions.targets));
   const int64_t most = std::max<int64_t>(2, model.config().context);  // the model's own
   LANDFALL_ASSIGN(const int64_t length, integer(a, "context", std::min<int64_t>(512, most), 2, most));

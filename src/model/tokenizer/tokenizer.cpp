@@ -125,6 +125,13 @@ Result<Tokenizer> Tokenizer::create(TokenizerSpec spec) {
   return out;
 }
 
+Status check_vocabulary(const Tokenizer& tokenizer, int64_t rows) {
+  if (tokenizer.vocab_size() <= rows) return {};
+  return Status(Code::data_loss, "the tokenizer has " + std::to_string(tokenizer.vocab_size()) +
+                                     " tokens, the model only " + std::to_string(rows) +
+                                     "; they do not belong together");
+}
+
 void Tokenizer::find_eos(int32_t eos, int32_t eot) {
   for (const int32_t id : {eos, eot}) {
     if (id >= 0) eos_ids_.push_back(id);

@@ -87,6 +87,9 @@ class Tokenizer {
   bool add_bos_ = false, nfc_ = false, ignore_merges_ = false;
 };
 
+// Whether a model with so many rows in its embedding has one for every token: data_loss otherwise.
+Status check_vocabulary(const Tokenizer& tokenizer, int64_t rows);
+
 // Decodes ids as they come. The texts of push() and finish() joined are decode() of all ids: a character that is spread
 // over several tokens appears when it is complete. One stream, one thread; the tokenizer must outlive it.
 class StreamDecoder {
