@@ -31,32 +31,32 @@ int64_t layer_in(const std::string& name) {
   return -1;
 }
 
-// Numbers of the new file's tensors, in the order of `source.tensors()` without those that are left out.
-class Numbers {
+// The new file's tensors, in the order of `source.tensors()` without those that are left out, and where the numbers of
+// each come from.
+class Layout {
  public:
-  Numbers(const ModelSource& source, const Model& model, ThreadPool& pool, const WeightRows& rows)
-      : source_(source), model_(model), pool_(pool), rows_(rows) {}
+  Layout(const ModelSource& source, const Model& model) : source_(source), model_(model) {}
 
-  Status plan(const std::function<const Format*(const FileTensor&)>& choose) {
+  Status make(const std::function<const Format*(const FileTensor&)>& choose) {
     for (const Weight& w : model_.weights()) {
       const WeightSpec& spec = model_.spec(w);
       for (int64_t e = 0; e < w.experts; ++e) {
         const FileRows at = file_rows(source_, spec, e);
-        parts_[at.tensor].push_back({at.first, &w, e});
+        parts[at.tensor].push_back({at.first, &w, e});
       }
     }
     // Files of a tied model may hold the embedding a second time.
     const FileTensor* copy = model_.config().tied ? source_.find("lm_head.weight") : nullptr;
     const Weight& embedding = model_.weight(-1, "token_embd");
     if (copy && copy->shape == std::vector<int64_t>{embedding.out, embedding.in})
-      parts_[copy].push_back({0, &embedding, 0});
-    for (auto& [tensor, parts] : parts_)
-      std::sort(parts.begin(), parts.end(), [](const Part& a, const Part& b) { return a.first < b.first; });
+      parts[copy].push_back({0, &embedding, 0});
+    for (auto& [tensor, its_parts] : parts)
+      std::sort(its_parts.begin(), its_parts.end(), [](const Part& a, const Part& b) { return a.first < b.first; });
     for (const FileTensor& t : source_.tensors()) {
       if (is_scale(t)) continue;
-      if (!parts_.contains(&t)) LANDFALL_TRY(check_copy(t));
+      if (!parts.contains(&t)) LANDFALL_TRY(check_copy(t));
       tensors.push_back({t.name, t.shape, choose(t)});
-      from_.push_back(&t);
+      from.push_back(&t);
     }
     return {};
   }
@@ -67,19 +67,54 @@ class Numbers {
     for (size_t i = 0; i < order.size(); ++i) order[i] = i;
     std::stable_partition(order.begin(), order.end(), [&](size_t i) { return tensors[i].format->name == "F32"; });
     std::vector<OutputTensor> sorted;
-    std::vector<const FileTensor*> from;
+    std::vector<const FileTensor*> sorted_from;
     for (const size_t i : order) {
       sorted.push_back(std::move(tensors[i]));
-      from.push_back(from_[i]);
+      sorted_from.push_back(from[i]);
     }
     tensors = std::move(sorted);
-    from_ = std::move(from);
+    from = std::move(sorted_from);
   }
+
+  std::vector<OutputTensor> tensors;
+  std::vector<const FileTensor*> from;  // of the same index
+  std::map<const FileTensor*, std::vector<Part>> parts;
+
+ private:
+  // Of a weight in 8 bits, which is written in wider numbers.
+  bool is_scale(const FileTensor& t) const {
+    constexpr std::string_view kEnd = "_scale_inv";
+    if (source_.kind != ModelSource::Kind::hugging_face || !t.name.ends_with(kEnd)) return false;
+    const FileTensor* scaled = source_.find(t.name.substr(0, t.name.size() - kEnd.size()));
+    return scaled && !scaled->scales.empty();
+  }
+
+  Status check_copy(const FileTensor& t) const {
+    if (!t.format)
+      return Status(Code::unsupported,
+                    "tensor '" + t.name + "' has the type " + t.type_name + ", which cannot be copied");
+    const int64_t layer = layer_in(t.name);
+    if (layer < 0 || layer >= model_.config().layers || t.rows() == 1) return {};
+    return Status(Code::unsupported,
+                  "tensor '" + t.name + "' of layer " + std::to_string(layer) +
+                      " is not read by the model: it may hold in another form what has changed (as attn_k_b beside "
+                      "attn_kv_b does); start from a file without it");
+  }
+
+  const ModelSource& source_;
+  const Model& model_;
+};
+
+// The numbers of the tensors of a layout.
+class Numbers {
+ public:
+  Numbers(const ModelSource& source, const Layout& layout, ThreadPool& pool, const WeightRows& rows)
+      : source_(source), layout_(layout), pool_(pool), rows_(rows) {}
 
   // As FillRows.
   Status operator()(size_t tensor, int64_t first, int64_t count, std::span<std::byte> out) const {
-    const OutputTensor& to = tensors[tensor];
-    const FileTensor& from = *from_[tensor];
+    const OutputTensor& to = layout_.tensors[tensor];
+    const FileTensor& from = *layout_.from[tensor];
     std::mutex mutex;
     Status failure;
     std::atomic<bool> failed{false};
@@ -107,33 +142,11 @@ class Numbers {
     return failure;
   }
 
-  std::vector<OutputTensor> tensors;
-
  private:
-  // Of a weight in 8 bits, which is written in wider numbers.
-  bool is_scale(const FileTensor& t) const {
-    constexpr std::string_view kEnd = "_scale_inv";
-    if (source_.kind != ModelSource::Kind::hugging_face || !t.name.ends_with(kEnd)) return false;
-    const FileTensor* scaled = source_.find(t.name.substr(0, t.name.size() - kEnd.size()));
-    return scaled && !scaled->scales.empty();
-  }
-
-  Status check_copy(const FileTensor& t) const {
-    if (!t.format)
-      return Status(Code::unsupported,
-                    "tensor '" + t.name + "' has the type " + t.type_name + ", which cannot be copied");
-    const int64_t layer = layer_in(t.name);
-    if (layer < 0 || layer >= model_.config().layers || t.rows() == 1) return {};
-    return Status(Code::unsupported,
-                  "tensor '" + t.name + "' of layer " + std::to_string(layer) +
-                      " is not read by the model: it may hold in another form what has changed (as attn_k_b beside "
-                      "attn_kv_b does); start from a file without it");
-  }
-
   // Reads up to `most` rows of the source's tensor as numbers of today; returns how many.
   Result<int64_t> read(const FileTensor& t, int64_t row, int64_t most, std::vector<float>& numbers,
                        std::vector<std::byte>& scratch) const {
-    if (const auto found = parts_.find(&t); found != parts_.end()) {
+    if (const auto found = layout_.parts.find(&t); found != layout_.parts.end()) {
       const std::vector<Part>& parts = found->second;
       auto after =
           std::upper_bound(parts.begin(), parts.end(), row, [](int64_t r, const Part& p) { return r < p.first; });
@@ -165,11 +178,9 @@ class Numbers {
   }
 
   const ModelSource& source_;
-  const Model& model_;
+  const Layout& layout_;
   ThreadPool& pool_;
   const WeightRows& rows_;
-  std::map<const FileTensor*, std::vector<Part>> parts_;
-  std::vector<const FileTensor*> from_;  // of the same index as `tensors`
 };
 
 bool is_vector(const FileTensor& t) { return t.shape.size() <= 1; }
@@ -211,17 +222,37 @@ Result<std::string> torch_name(const std::string& type) {
                                             "'; F32, BF16 and F16 are possible");
 }
 
-Status write_hugging_face(Env& env, const ModelSource& source, const std::string& type, Numbers& numbers,
-                          const std::string& path, const WriteProgress& progress) {
+// What is written in this type; whether that is possible.
+Result<Layout> layout_of(const ModelSource& source, const Model& model, const std::string& type) {
+  if (!source.packed.empty()) {
+    return Status(Code::unsupported, "'" + source.path +
+                                         "' is packed for this program alone and has no layout to write a model in; "
+                                         "give the GGUF file or folder that it was packed from");
+  }
+  Layout layout(source, model);
+  const Format* f32 = format_by_name("F32");
+  if (source.kind == ModelSource::Kind::gguf) {
+    LANDFALL_ASSIGN(const GgufType gguf, find_gguf_type(type));
+    LANDFALL_TRY(layout.make([&](const FileTensor& t) {
+      return is_vector(t) ? f32 : gguf_format(gguf, t.name, t.columns(), layer_in(t.name), model.config().layers);
+    }));
+  } else {
+    LANDFALL_TRY(torch_name(type).status());
+    const Format* most = format_by_name(type);
+    LANDFALL_TRY(layout.make([&](const FileTensor& t) { return is_vector(t) && t.format == f32 ? f32 : most; }));
+    layout.widest_first();
+  }
+  return layout;
+}
+
+Status write_hugging_face(Env& env, const ModelSource& source, const std::string& type, const Layout& layout,
+                          const Numbers& numbers, const std::string& path, const WriteProgress& progress) {
   LANDFALL_ASSIGN(const std::string named, torch_name(type));
-  const Format *f32 = format_by_name("F32"), *most = format_by_name(type);
-  LANDFALL_TRY(numbers.plan([&](const FileTensor& t) { return is_vector(t) && t.format == f32 ? f32 : most; }));
-  numbers.widest_first();
   Json config = without(source.config, "quantization_config");
   config.set(config.find("dtype") ? "dtype" : "torch_dtype", named);
   return write_folder(env, path, [&](const std::string& folder) -> Status {
     LANDFALL_TRY(
-        write_safetensors(env, join_path(folder, "model.safetensors"), numbers.tensors, std::ref(numbers), progress));
+        write_safetensors(env, join_path(folder, "model.safetensors"), layout.tensors, std::cref(numbers), progress));
     LANDFALL_TRY(write_file(env, join_path(folder, "config.json"), config.dump(2) + "\n"));
     LANDFALL_ASSIGN(const auto entries, env.list(source.path));
     for (const DirectoryEntry& entry : entries) {
@@ -245,37 +276,27 @@ GgufMetadata metadata_of(const ModelSource& source, const GgufType& type) {
   return out;
 }
 
-Status write_gguf_model(Env& env, const ModelSource& source, const Model& model, const std::string& type_name,
-                        Numbers& numbers, const std::string& path, const WriteProgress& progress) {
+Status write_gguf_model(Env& env, const ModelSource& source, const std::string& type_name, const Layout& layout,
+                        const Numbers& numbers, const std::string& path, const WriteProgress& progress) {
   LANDFALL_ASSIGN(const GgufType type, find_gguf_type(type_name));
   if (std::find(source.files.begin(), source.files.end(), path) != source.files.end())
     return Status(Code::invalid_argument, "'" + path + "' is the model that is read; name another file");
-  LANDFALL_TRY(numbers.plan([&](const FileTensor& t) {
-    if (is_vector(t)) return format_by_name("F32");
-    return gguf_format(type, t.name, t.columns(), layer_in(t.name), model.config().layers);
-  }));
-  return write_gguf(env, path, metadata_of(source, type), numbers.tensors, std::ref(numbers), progress);
+  return write_gguf(env, path, metadata_of(source, type), layout.tensors, std::cref(numbers), progress);
 }
 
 }  // namespace
 
-Status check_writable(const ModelSource& source, const std::string& type) {
-  if (!source.packed.empty()) {
-    return Status(Code::unsupported, "'" + source.path +
-                                         "' is packed for this program alone and has no layout to write a model in; "
-                                         "give the GGUF file or folder that it was packed from");
-  }
-  if (source.kind == ModelSource::Kind::gguf) return find_gguf_type(type).status();
-  return torch_name(type).status();
+Status check_writable(const ModelSource& source, const Model& model, const std::string& type) {
+  return layout_of(source, model, type).status();
 }
 
 Status write_model(Env& env, ThreadPool& pool, const ModelSource& source, const Model& model, const std::string& type,
                    const WeightRows& rows, const std::string& path, const WriteProgress& progress) {
-  LANDFALL_TRY(check_writable(source, type));
-  Numbers numbers(source, model, pool, rows);
+  LANDFALL_ASSIGN(const Layout layout, layout_of(source, model, type));
+  const Numbers numbers(source, layout, pool, rows);
   if (source.kind == ModelSource::Kind::gguf)
-    return write_gguf_model(env, source, model, type, numbers, path, progress);
-  return write_hugging_face(env, source, type, numbers, path, progress);
+    return write_gguf_model(env, source, type, layout, numbers, path, progress);
+  return write_hugging_face(env, source, type, layout, numbers, path, progress);
 }
 
 }  // namespace landfall

@@ -17,8 +17,9 @@ namespace landfall {
 // them. Called from the threads of the pool at once; a vector is one row.
 using WeightRows = std::function<void(const Weight& weight, int64_t expert, int64_t first, int64_t count, float* out)>;
 
-// Whether a model from this source can be written in this type: known before the work whose result is to be written.
-Status check_writable(const ModelSource& source, const std::string& type);
+// Whether a model described from this source can be written in this type: known before the work whose result is to be
+// written, and before the weights are loaded.
+Status check_writable(const ModelSource& source, const Model& model, const std::string& type);
 
 // Of a Hugging Face folder: a new folder `path` with one model.safetensors, config.json without quantisation, and the
 // source's files of tokenizer and generation; `type` is F32, BF16 or F16. Vectors that the source has in F32 stay so.

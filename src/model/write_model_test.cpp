@@ -284,6 +284,9 @@ TEST(WriteModel, WhatCannotBeWrittenIsSaid) {
   const Status forms = write(two, "F32", as_loaded, new_path(".gguf"));
   EXPECT_EQ(forms.code(), Code::unsupported);
   EXPECT_NE(forms.message().find("attn_k_b"), std::string::npos) << forms.message();
+  // Known from the files alone, before any weight is read.
+  EXPECT_EQ(check_writable(two.source, *describe_model(two.source), "F32").message(), forms.message());
+  EXPECT_TRUE(check_writable(folder.source, *describe_model(folder.source), "F32").ok());
   EXPECT_NE(write(two, "F33", as_loaded, new_path(".gguf")).message().find("Q4_K_M"), std::string::npos);
   EXPECT_EQ(write(two, "F32", as_loaded, both).code(), Code::invalid_argument) << "the source stays";
   std::string bytes;

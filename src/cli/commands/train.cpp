@@ -235,9 +235,9 @@ Status run(CommandContext& context) {
   LANDFALL_ASSIGN(const std::string path, resolve_model(context.env, a.text("MODEL")));
   LANDFALL_ASSIGN(ModelSource source, ModelSource::open(context.env, path));
   if (!source.tokenizer) return Status(Code::unsupported, source.tokenizer_problem);
-  LANDFALL_TRY(check_writable(source, type_of_result(a, source)));
-  LANDFALL_ASSIGN(const ExampleEncoder encoder, ExampleEncoder::create(*source.tokenizer));
   LANDFALL_ASSIGN(Model model, describe_model(source));
+  LANDFALL_TRY(check_writable(source, model, type_of_result(a, source)));
+  LANDFALL_ASSIGN(const ExampleEncoder encoder, ExampleEncoder::create(*source.tokenizer));
   LANDFALL_TRY(check_vocabulary(encoder.tokenizer(), model.config().vocab));
   if (lora) LANDFALL_TRY(check_targets(model, additions.targets));
   const int64_t most = std::max<int64_t>(2, model.config().context);  // the model's own
