@@ -11,13 +11,19 @@
 namespace landfall {
 namespace {
 
-constexpr size_t kRecent = 21;       // losses that a new one is held against, when there are so many
-constexpr size_t kMostLeftOut = 64;  // batches; more are no accident
+constexpr size_t kRecent = 21;                       // losses that a new one is held against, when there are so many
+constexpr int64_t kMostBad = 64, kBadWithin = 1000;  // so many of the last steps; more are no accident
 constexpr size_t kSample = 64 << 10;
+
+// How far in nats above the median a loss is no longer what data differ by. A batch of text that is one nat a token
+// above its neighbours is of another kind or damaged. A pair in the wrong order costs as much as its margin, and
+// margins of several nats are what healthy runs reach while their median falls towards 0.
+constexpr double kTextExcess = 1, kPairExcess = 10;
 
 std::span<std::byte> bytes_of(std::vector<float>& numbers) { return std::as_writable_bytes(std::span(numbers)); }
 
-// Names, shapes, types and some bytes of every weight: another model has another digest.
+// Names, shapes, types and the first bytes of every weight: models that differ in no first row of a weight, nor in its
+// first expert, have one digest. Training and conversion change every row, and reading all would take minutes.
 std::string digest_of(const Model& model) {
   Digest digest;
   for (const Weight& w : model.weights()) {
@@ -106,7 +112,10 @@ Json Trainer::identity() const {
   if (options_.preferences) out.set("beta", options_.beta);
   if (options_.balance > 0) out.set("balance", options_.balance);
   if (options_.balance_loss > 0) out.set("balance loss", options_.balance_loss);
-  if (options_.patience > 0) out.set("patience", options_.patience).set("validated every", options_.validate_every);
+  if (options_.patience > 0) {
+    out.set("patience", options_.patience).set("validated every", options_.validate_every);
+    if (validation_) out.set("validation", validation_->identity());
+  }
   return out.set("threads", pool_.threads()).set("kernels", landfall::name(options_.kernels));
 }
 
@@ -133,11 +142,13 @@ Result<int64_t> Trainer::open(const TrainerHooks& hooks) {
 }
 
 Status Trainer::save() {
-  Json state, left_out{Json::Array{}}, recent{Json::Array{}};
+  Json state, left_out{Json::Array{}}, bad_steps{Json::Array{}}, recent{Json::Array{}};
   for (uint64_t batch : left_out_) left_out.push(batch);
+  for (int64_t step : bad_steps_) bad_steps.push(step);
   for (double loss : recent_) recent.push(loss);
   state.set("identity", identity()).set("step", done_).set("cursor", to_json(cursor_)).set("batches", batches_);
   state.set("left_out", std::move(left_out)).set("recent", std::move(recent));
+  if (!bad_steps_.empty()) state.set("bad_steps", std::move(bad_steps));
   if (best_step_ >= 0) state.set("best_step", best_step_).set("best_loss", best_loss_);
   CheckpointPart values{"values.bin", {}}, first{"first_moments.bin", {}}, second{"second_moments.bin", {}};
   const auto parameters = trainable_.parameters();
@@ -178,7 +189,10 @@ Status Trainer::restore(const Checkpoint& c) {
   for (const Json& loss : c.state["recent"].array()) recent_.push_back(loss.number());
   best_step_ = c.state["best_step"].integer(-1);
   best_loss_ = c.state["best_loss"].number();
+  left_out_.clear();
   for (const Json& batch : c.state["left_out"].array()) left_out_.insert(static_cast<uint64_t>(batch.integer()));
+  bad_steps_.clear();
+  for (const Json& step : c.state["bad_steps"].array()) bad_steps_.push_back(step.integer());
   return {};
 }
 
@@ -229,8 +243,7 @@ Result<Trainer::Attempt> Trainer::attempt() {
   r.steps = options_.schedule.steps;
   r.step = done_ + 1;
   for (const Parameter& p : trainable_.selection_biases()) r.imbalance.push_back(load_imbalance(step_.loads(p)));
-  const bool spike = recent_.size() == kRecent && r.loss > options_.spike * median(recent_);
-  if (!std::isfinite(r.loss) || !std::isfinite(r.norm) || spike) return out;
+  if (!std::isfinite(r.loss) || !std::isfinite(r.norm) || is_spike(r.loss)) return out;
   if (options_.balance > 0) {
     for (Parameter& p : trainable_.selection_biases()) move_selection_bias(p.value, step_.loads(p), options_.balance);
   }
@@ -242,17 +255,32 @@ Result<Trainer::Attempt> Trainer::attempt() {
   return out;
 }
 
+bool Trainer::is_spike(double loss) const {
+  if (recent_.size() < kRecent) return false;
+  const double usual = median(recent_);
+  return loss > options_.spike * usual && loss > usual + (options_.preferences ? kPairExcess : kTextExcess);
+}
+
 Status Trainer::go_back(const Attempt& bad, const TrainerHooks& hooks) {
   const int64_t step = done_ + 1;
+  if (bad.first_batch == 0) {
+    return Status(Code::data_loss, "the first step has a loss of " + std::to_string(bad.report.loss) +
+                                       " and a gradient with a norm of " + std::to_string(bad.report.norm) +
+                                       " before anything was learned: the model or the data give numbers that are not "
+                                       "finite; see what 'landfall perplexity' says, or take another file");
+  }
   std::set<uint64_t> left_out = left_out_;
   for (uint64_t batch = bad.first_batch; batch < bad.last_batch; ++batch) left_out.insert(batch);
-  if (left_out.size() > kMostLeftOut) {
+  std::vector<int64_t> bad_steps = bad_steps_;
+  std::erase_if(bad_steps, [&](int64_t earlier) { return earlier <= step - kBadWithin; });
+  if (static_cast<int64_t>(bad_steps.size()) >= kMostBad) {
     return Status(Code::failed_precondition,
-                  "step " + std::to_string(step) + " has a loss of " + std::to_string(bad.report.loss) + " and " +
-                      std::to_string(left_out_.size()) +
-                      " batches have been left out before it; the run diverges: lower --learning-rate, and start again "
+                  "step " + std::to_string(step) + " has a loss of " + std::to_string(bad.report.loss) + ", and " +
+                      std::to_string(bad_steps.size()) + " of the last " + std::to_string(kBadWithin) +
+                      " steps have been left out before it; the run diverges: lower --learning-rate, and start again "
                       "in another folder");
   }
+  bad_steps.push_back(step);
   char text[160];
   std::snprintf(text, sizeof text,
                 "step %lld has a loss of %g (median of the recent ones %.3f), its gradient a norm of %g",
@@ -262,6 +290,7 @@ Status Trainer::go_back(const Attempt& bad, const TrainerHooks& hooks) {
   LANDFALL_CHECK(newest.has_value(), "open() has saved one");
   LANDFALL_TRY(restore(*newest));
   left_out_ = std::move(left_out);
+  bad_steps_ = std::move(bad_steps);
   hooks.on_note(std::string(text) + ": back to step " + std::to_string(done_) + ", without its data");
   return {};
 }

@@ -3,8 +3,9 @@
 // ends with the same weights, bit for bit, as a run that was never stopped.
 //
 // A step whose loss or gradient is not finite, or whose loss is far above the recent ones, does not count: the run goes
-// back to the last checkpoint, leaves that step's batches out from then on, and says so. With patience, a run ends when
-// validation has got no better for some time, and its weights are those of the best validation.
+// back to the last checkpoint, leaves that step's batches out from then on, and says so. When that happens often, or to
+// the first step, the run ends with an error. With patience, a run ends when validation has got no better for some
+// time, and its weights are those of the best validation.
 #pragma once
 
 #include <functional>
@@ -30,7 +31,8 @@ struct TrainerOptions {
   double beta = 0.1;
   double balance = 0;  // by how much a step moves selection biases of experts (train/load_balance.h); 0: not at all
   double balance_loss = 0;  // weight of balance_loss(), mean over rows, beside a token's loss
-  double spike = 3.0;       // a loss this many times the median of the recent ones does not count
+  // A loss this many times the median of the recent ones does not count, if it is far above it in nats too.
+  double spike = 3.0;
 
   std::string folder;  // of checkpoints
   int keep = 3;
@@ -91,6 +93,7 @@ class Trainer {
   Result<Attempt> attempt();
   Status save();
   Status restore(const Checkpoint& checkpoint);
+  bool is_spike(double loss) const;
   Status go_back(const Attempt& bad, const TrainerHooks& hooks);
   Json identity() const;
   Result<PackedBatch> next_batch();
@@ -114,10 +117,11 @@ class Trainer {
   Cursor cursor_;         // the next batch
   uint64_t batches_ = 0;  // drawn so far, those left out too
   std::set<uint64_t> left_out_;
-  std::vector<double> recent_;  // losses, the newest last
-  int64_t saved_ = -1;          // step of the newest checkpoint
-  double best_loss_ = 0;        // of the best validation, with patience
-  int64_t best_step_ = -1;      // none yet
+  std::vector<int64_t> bad_steps_;  // whose batches these were, in the order in which they were met
+  std::vector<double> recent_;      // losses, the newest last
+  int64_t saved_ = -1;              // step of the newest checkpoint
+  double best_loss_ = 0;            // of the best validation, with patience
+  int64_t best_step_ = -1;          // none yet
 };
 
 }  // namespace landfall

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <limits>
 #include <optional>
 
 #include "data/testing.h"
@@ -296,7 +298,29 @@ TEST_F(TrainerTest, ARunThatDivergesEndsWithAnError) {
   Status ended;
   share(&ended);
   EXPECT_EQ(ended.code(), Code::failed_precondition);
+  EXPECT_NE(ended.message().find("64 of the last 1000 steps"), std::string::npos) << ended.message();
   EXPECT_NE(ended.message().find("learning-rate"), std::string::npos) << ended.message();
+}
+
+TEST_F(TrainerTest, AStepOfManyBatchesIsLeftOutAsOne) {
+  options_.schedule = {.peak = 1e6, .steps = 400};
+  options_.optimizer.clip = 0;
+  options_.accumulate = 65;
+  hooks_.stop = [&] { return !notes_.empty(); };
+  Status ended;
+  share(&ended);
+  EXPECT_EQ(ended.code(), Code::cancelled) << ended.message();
+}
+
+TEST_F(TrainerTest, AFirstStepThatIsNotFiniteEndsTheRunAtOnce) {
+  const Weight& norm = loaded_->model.weight(-1, "output_norm");
+  const float infinite = std::numeric_limits<float>::infinity();
+  std::memcpy(norm.buffer->host() + norm.offset, &infinite, sizeof infinite);
+  Status ended;
+  share(&ended);
+  EXPECT_EQ(ended.code(), Code::data_loss);
+  EXPECT_NE(ended.message().find("before anything was learned"), std::string::npos) << ended.message();
+  EXPECT_TRUE(notes_.empty());
 }
 
 TEST_F(TrainerTest, WithPatienceARunEndsWithTheWeightsOfTheBestValidation) {
@@ -308,7 +332,7 @@ TEST_F(TrainerTest, WithPatienceARunEndsWithTheWeightsOfTheBestValidation) {
   ASSERT_TRUE(held_out.ok()) << held_out.status().message();
   auto packing = Packing::create(*held_out, {.sequences = 3});
   ASSERT_TRUE(packing.ok());
-  validation_.emplace(std::move(*packing));
+  validation_.emplace(*packing);
   options_.schedule = {.peak = 5e-3, .warm_up = 2, .steps = 400};
   options_.spike = 100;
   options_.save_every = 8;
@@ -327,6 +351,12 @@ TEST_F(TrainerTest, WithPatienceARunEndsWithTheWeightsOfTheBestValidation) {
             std::string::npos)
       << notes_.back();
   EXPECT_EQ(share(), unbroken);  // the same command again does nothing more
+  // Losses of other examples say nothing about the best one.
+  validation_.reset();
+  Status other;
+  share(&other);
+  EXPECT_NE(other.message().find("another validation"), std::string::npos) << other.message();
+  validation_.emplace(*packing);
   // A run that was stopped on the way, and once more while its patience ran out.
   options_.folder = join_path(temporary_.path, "stopped");
   const size_t steps = losses_.size();
@@ -353,6 +383,23 @@ TEST_F(TrainerTest, PreferencesMakeTheChosenAnswersLikelier) {
   share(nullptr, true);
   EXPECT_NEAR(losses_.front(), std::log(2.0), 1e-6);
   EXPECT_LT(losses_.back(), 0.3 * losses_.front());
+}
+
+TEST_F(TrainerTest, APairInTheWrongOrderIsNoSpikeHoweverSmallTheOthersAre) {
+  std::string rows;
+  for (int i = 0; i < 24; ++i) {
+    const bool odd = i == 11;
+    rows += "{\"prompt\": \"light " + std::to_string(i) + "?\", \"chosen\": \"" + (odd ? "nobody knows" : "it is lit") +
+            "\", \"rejected\": \"" + (odd ? "it is lit" : "nobody knows") + "\"}\n";
+  }
+  learn_from(rows);
+  options_.preferences = true;
+  options_.schedule = {.peak = 1e-3, .steps = 40};
+  share(nullptr, true);
+  EXPECT_TRUE(notes_.empty()) << notes_[0];
+  std::vector<double> last(losses_.end() - 21, losses_.end());
+  std::sort(last.begin(), last.end());
+  EXPECT_GT(last.back(), 4 * last[10]) << "nothing to be mistaken";
 }
 
 TEST(Schedule, RisesHoldsAndFalls) {
