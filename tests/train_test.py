@@ -5,6 +5,7 @@ import pathlib
 import random
 import re
 import signal
+import struct
 import subprocess
 import tempfile
 import time
@@ -156,6 +157,33 @@ class Train(unittest.TestCase):
         done = support.landfall("train", model, self.data, "--out", out)
         self.assertEqual(done.returncode, 5, done.stderr)
         self.assertIn("the tokenizer has 258 tokens, the model only 257", done.stderr)
+        self.assertFalse((out / "tokens").exists())
+
+    def test_a_model_that_cannot_fit_is_refused_before_its_weights_are_read(self):
+        layers, width, inner = 256, 96, 1 << 20
+        files = tiny_model.text_model_files()
+        config = json.loads(files["config.json"]) | {"num_hidden_layers": layers, "intermediate_size": inner}
+        header, at = {}, 0
+        shapes = {tensor["name"]: tensor["shape"] for tensor in json.loads((tiny_model.GOLDEN / "golden.json").read_text())["tensors"]}
+        shapes["model.embed_tokens.weight"] = [257, width]
+        for name, shape in list(shapes.items()):
+            if name.startswith("model.layers.0."):
+                shape = [inner if n == 160 else n for n in shape]
+                shapes |= {name.replace(".0.", f".{layer}.", 1): shape for layer in range(layers)}
+        for name, shape in shapes.items():
+            size = 4 * shape[0] * (shape[1] if len(shape) > 1 else 1)
+            header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [at, at + size]}
+            at += size
+        del files["model.safetensors"]
+        model = tiny_model.write(self.root / "large_model", files | {"config.json": json.dumps(config).encode()})
+        encoded = json.dumps(header).encode()
+        with open(model / "model.safetensors", "wb") as file:  # of holes
+            file.write(struct.pack("<Q", len(encoded)) + encoded)
+            file.truncate(8 + len(encoded) + at)
+        out = self.root / "of_large_model"
+        done = support.landfall("train", model, self.data, "--method", "full", "--out", out)
+        self.assertEqual(done.returncode, 7, done.stderr)
+        self.assertRegex(done.stderr, r"training takes about [0-9.]+ [GT]B, and [0-9.]+ [GT]B are free")
         self.assertFalse((out / "tokens").exists())
 
     def test_too_little_memory_is_said_before_work_starts(self):

@@ -8,6 +8,7 @@
 #include "data/train_tokenizer.h"
 #include "lifecycle/corpus.h"
 #include "lifecycle/evaluation/examinee.h"
+#include "lifecycle/training_memory.h"
 #include "model/model.h"
 #include "model/new_folder.h"
 #include "model/new_model.h"
@@ -26,6 +27,7 @@ constexpr int64_t kChatShare = 5;  // of the tokens of pretraining one in so man
 constexpr double kChatRate = 0.25;
 constexpr double kChatReplay = 0.25;  // of its tokens: general text again, against forgetting
 constexpr size_t kQuestions = 100;    // of each task
+constexpr const char* kAdvice = "close other programs, or give a smaller --parameters";
 
 struct Training {
   std::string name, begins_with, data, held_out;
@@ -99,6 +101,7 @@ class Tide {
     return work();
   }
 
+  int64_t free_memory() { return static_cast<int64_t>(env_.available_memory()); }
   std::string corpus() const { return o_.corpus.empty() ? in("corpus") : o_.corpus; }
   std::string tasks() const { return join_path(corpus(), "tasks"); }
 
@@ -173,6 +176,9 @@ class Tide {
       LANDFALL_ASSIGN(const ModelSource source, ModelSource::open(env_, t.begins_with));
       if (!source.tokenizer) return Status(Code::data_loss, source.tokenizer_problem);
       LANDFALL_ASSIGN(const ExampleEncoder encoder, ExampleEncoder::create(*source.tokenizer));
+      LANDFALL_ASSIGN(Model model, describe_model(source));
+      LANDFALL_TRY(check_training_memory(
+          model.memory_bytes() + least_training_bytes(model.parameters(), Precision::f32, {}), free_memory(), kAdvice));
       LANDFALL_ASSIGN(const TokenDataset data, open_data(t.data, encoder, folder));
       LANDFALL_ASSIGN(const TokenDataset held_out, open_data(t.held_out, encoder, folder));
       PackingOptions packed{.sequences = kSequences, .seed = o_.seed};
@@ -185,11 +191,13 @@ class Tide {
       LANDFALL_ASSIGN(const Packing packing, Packing::create(data, packed));
       LANDFALL_ASSIGN(const int64_t steps, steps_to_read(packing, t.tokens));
       LANDFALL_ASSIGN(const Packing validating, Packing::create(held_out, {.sequences = kSequences}));
-      LANDFALL_ASSIGN(Model model, describe_model(source));
       LANDFALL_TRY(load_weights(
           source, pool_, [&](uint64_t, uint64_t) { return !hooks_.watch.stop(); }, model));
+      const int64_t available = free_memory();
       LANDFALL_ASSIGN(Trainable trainable, Trainable::full(model, pool_));
       Trainer trainer(env_, model, trainable, packing, &validating, pool_, trainer_options(t, steps, folder));
+      LANDFALL_ASSIGN(const int64_t needed, trainer.memory_bytes());
+      LANDFALL_TRY(check_training_memory(needed, available, kAdvice));
       double loss = 0;
       LANDFALL_TRY(hooks_.training(folder, [&](const TrainerHooks& training) -> Status {
         LANDFALL_ASSIGN(const int64_t begun, trainer.open(training));

@@ -30,7 +30,24 @@ std::string list(const std::vector<std::string>& names) {
   return out;
 }
 
+// The weights that get an addition.
+std::vector<const Weight*> extended(const Model& model, const LoraOptions& options) {
+  const std::vector<std::string> targets = options.targets.empty() ? linear_maps(model) : options.targets;
+  std::vector<const Weight*> out;
+  for (const Weight& w : model.weights()) {
+    if (takes_adapter(model, w) && std::find(targets.begin(), targets.end(), model.spec(w).name) != targets.end())
+      out.push_back(&w);
+  }
+  return out;
+}
+
 }  // namespace
+
+int64_t lora_elements(const Model& model, const LoraOptions& options) {
+  int64_t n = 0;
+  for (const Weight* w : extended(model, options)) n += options.rank * (w->in + w->out);
+  return n;
+}
 
 Status check_targets(const Model& model, const std::vector<std::string>& targets) {
   const std::vector<std::string> all = linear_maps(model);
@@ -83,16 +100,14 @@ Result<Trainable> Trainable::full(const Model& model, ThreadPool& pool, Precisio
 
 Result<Trainable> Trainable::lora(const Model& model, const LoraOptions& options, ThreadPool& pool) {
   LANDFALL_TRY(check_targets(model, options.targets));
-  const std::vector<std::string> targets = options.targets.empty() ? linear_maps(model) : options.targets;
   if (options.rank < 1 || options.rank > 1024)
     return Status(Code::invalid_argument, "the rank is " + std::to_string(options.rank) + "; 1 to 1024 is possible");
   Trainable out(options.precision);
   auto id = static_cast<uint32_t>(model.weights().size());
   std::vector<uint32_t> bases;
   out.parameters_.reserve(2 * model.weights().size());
-  for (const Weight& w : model.weights()) {
-    if (!takes_adapter(model, w) || std::find(targets.begin(), targets.end(), model.spec(w).name) == targets.end())
-      continue;
+  for (const Weight* extended_weight : extended(model, options)) {
+    const Weight& w = *extended_weight;
     Parameter a{.name = w.name + ".lora_a", .out = options.rank, .in = w.in, .decays = true, .hidden = true};
     Parameter b{.name = w.name + ".lora_b", .out = w.out, .in = options.rank, .decays = true, .hidden = true};
     b.factor = static_cast<float>(options.alpha / static_cast<double>(options.rank));

@@ -47,6 +47,9 @@ struct LoraOptions {
 // The model's weights need not be loaded yet. An error lists the targets that there are when one is not found.
 Status check_targets(const Model& model, const std::vector<std::string>& targets);
 
+// How many numbers these additions have; the targets as check_targets() wants them.
+int64_t lora_elements(const Model& model, const LoraOptions& options);
+
 class Trainable {
  public:
   static Result<Trainable> full(const Model& model, ThreadPool& pool, Precision precision = Precision::f32);

@@ -13,6 +13,7 @@
 #include "cli/training_watch.h"
 #include "data/token_dataset.h"
 #include "lifecycle/store.h"
+#include "lifecycle/training_memory.h"
 #include "model/adapter.h"
 #include "model/model.h"
 #include "model/write_model.h"
@@ -168,11 +169,8 @@ Result<TokenDataset> open_data(CommandContext& context, const std::string& flag,
 }
 
 Status check_memory(int64_t needed, int64_t available) {
-  if (needed <= available) return {};
-  return Status(Code::resource_exhausted,
-                "training takes about " + human_bytes(static_cast<uint64_t>(needed)) + ", and " +
-                    human_bytes(static_cast<uint64_t>(available)) +
-                    " are free; give a smaller --sequences or --context, '--recompute two-level', or '--method lora'");
+  return check_training_memory(needed, available,
+                               "give a smaller --sequences or --context, '--recompute two-level', or '--method lora'");
 }
 
 std::string type_of_result(const Arguments& a, const ModelSource& source) {
@@ -240,6 +238,10 @@ Status run(CommandContext& context) {
   LANDFALL_ASSIGN(const ExampleEncoder encoder, ExampleEncoder::create(*source.tokenizer));
   LANDFALL_TRY(check_vocabulary(encoder.tokenizer(), model.config().vocab));
   if (lora) LANDFALL_TRY(check_targets(model, additions.targets));
+  const int64_t numbers = lora ? lora_elements(model, additions) : model.parameters();
+  LANDFALL_TRY(
+      check_memory(model.memory_bytes() + least_training_bytes(numbers, additions.precision, options.optimizer),
+                   static_cast<int64_t>(context.env.available_memory())));
   const int64_t most = std::max<int64_t>(2, model.config().context);  // the model's own
   LANDFALL_ASSIGN(const int64_t length, integer(a, "context", std::min<int64_t>(512, most), 2, most));
   LANDFALL_ASSIGN(const TokenDataset data, open_data(context, "DATA", encoder, length, out));
@@ -280,10 +282,6 @@ Status run(CommandContext& context) {
   }
   const int64_t loaded = peak_resident_bytes(context.env);
   const auto available = static_cast<int64_t>(context.env.available_memory());
-  // Values, what steps see, gradients and moments: known before any of it is allocated.
-  const int64_t least =
-      8 + (additions.precision == Precision::bf16 ? 2 : 4) + (options.optimizer.small_moments ? 2 : 4);
-  if (!lora) LANDFALL_TRY(check_memory(model.parameters() * least, available));
   options.identity.set("method", lora ? "lora" : "full").set("preferences", options.preferences);
   if (lora) {
     options.identity.set("rank", additions.rank).set("alpha", additions.alpha).set("targets", a.text("targets"));
