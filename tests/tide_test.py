@@ -111,6 +111,8 @@ class Tide(unittest.TestCase):
     def test_bad_requests(self):
         for arguments, message in ((["train", "--recipe", "ebb"], "'tide' is one"),
                                    (["train", "some-model", "--recipe", "tide"], "begins from nothing"),
+                                   (["train", "--recipe", "tide", "--precision", "bf16"], "--precision is the recipe's own"),
+                                   (["train", "--recipe", "tide", "--drop-duplicates"], "--drop-duplicates is the recipe's own"),
                                    (["train"], "MODEL is missing"),
                                    (["tokenizer", "teach", "x.txt"], "'train' is one"),
                                    (self.command(self.root / "none", "--corpus", self.root / "missing"), "missing")):

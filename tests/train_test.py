@@ -118,7 +118,11 @@ class Train(unittest.TestCase):
                 (self.command(out, "--patience", "2"), "give that too"),
                 (self.command(out, "--moment-bits", "16"), "one of: 32, 8"),
                 (self.command(out, "--precision", "half"), "one of: f32, bf16"),
-                (self.command(out, "--rank", "0"), "--rank"),
+                (self.command(out, "--method", "lora", "--rank", "0"), "--rank is 0"),
+                (self.command(out, "--rank", "4"), "--rank is for --method lora alone"),
+                (self.command(out, "--method", "lora", "--balance", "0.1"), "--balance is for --method full alone"),
+                (self.command(out, "--replay-share", "0.2"), "no use without --replay"),
+                (self.command(out, "--tokens", "1000"), "no use without --recipe"),
                 (self.command(out, "--type", "Q4_0"), "F32, BF16 and F16"),
                 (self.command(out, "--method", "lora", "--targets", "attn_x"), "attn_output")):
             done = support.landfall(*arguments)

@@ -1,5 +1,6 @@
 #include "cli/train_recipe.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
@@ -11,14 +12,22 @@
 #include "lifecycle/tide.h"
 
 namespace landfall {
+namespace {
+
+constexpr std::string_view kTaken[] = {"recipe",        "out",  "corpus",     "tokens", "parameters", "optimizer",
+                                       "learning-rate", "seed", "save-every", "report", "threads"};
+
+}  // namespace
 
 Status train_recipe(CommandContext& context) {
   const Arguments& a = context.arguments;
   if (a.text("recipe") != "tide")
     return Status(Code::invalid_argument, "there is no recipe '" + a.text("recipe") + "'; 'tide' is one");
-  for (const char* given : {"MODEL", "DATA"}) {
-    if (a.has(given))
-      return Status(Code::invalid_argument, "a recipe begins from nothing; '" + a.text(given) + "' is not needed");
+  for (const auto& [name, values] : a.values) {
+    if (name == "MODEL" || name == "DATA")
+      return Status(Code::invalid_argument, "a recipe begins from nothing; '" + values[0] + "' is not needed");
+    if (std::find(std::begin(kTaken), std::end(kTaken), name) == std::end(kTaken))
+      return Status(Code::invalid_argument, "--" + name + " is the recipe's own; give the command without it");
   }
   TideOptions options{.folder = a.text("out", "tide"), .corpus = a.text("corpus")};
   options.shape = "tide-" + a.text("parameters", "5m");

@@ -35,7 +35,7 @@ constexpr Flag kFlags[] = {
      .otherwise = "what 'landfall corpus' writes"},
     {.name = "tokens", .kind = Flag::Kind::integer, .help = "of a recipe's pretraining", .otherwise = "20000000"},
     {.name = "parameters", .help = "of a recipe's model: 5m or 15m", .otherwise = "5m"},
-    {.name = "out", .help = "the run's folder", .otherwise = "trained"},
+    {.name = "out", .help = "the run's folder", .otherwise = "trained; for a recipe its name"},
     {.name = "method", .help = "lora (small additions to the linear maps) or full (every weight)", .otherwise = "lora"},
     {.name = "rank", .kind = Flag::Kind::integer, .help = "of the additions", .otherwise = "8"},
     {.name = "alpha", .kind = Flag::Kind::number, .help = "their weight is alpha / rank", .otherwise = "16"},
@@ -54,14 +54,16 @@ constexpr Flag kFlags[] = {
     {.name = "learning-rate",
      .kind = Flag::Kind::number,
      .help = "at its peak",
-     .otherwise = "2e-4 for lora, 2e-5 for full; a recipe's own"},
+     .otherwise = "2e-4 for lora, 2e-5 for full; 4e-3 for a recipe's pretraining, then a quarter"},
     {.name = "schedule", .help = "cosine, linear, or wsd (constant, then a short fall)", .otherwise = "cosine"},
     {.name = "warm-up", .kind = Flag::Kind::integer, .help = "steps to the peak", .otherwise = "3 % of all"},
     {.name = "beta",
      .kind = Flag::Kind::number,
      .help = "for data with preferences: how firmly the model is held to what it was",
      .otherwise = "0.1"},
-    {.name = "optimizer", .help = "adamw, or muon for the matrices of the layers", .otherwise = "adamw"},
+    {.name = "optimizer",
+     .help = "adamw, or muon for the matrices of the layers",
+     .otherwise = "adamw; muon for a recipe"},
     {.name = "moment-bits",
      .help = "of the two running means that AdamW keeps of each number: 32, or 8 to save memory",
      .otherwise = "32"},
@@ -89,7 +91,10 @@ constexpr Flag kFlags[] = {
      .help = "activations computed again instead of kept: none, layer, segments of so many layers (a number), or "
              "two-level (least memory)",
      .otherwise = "layer"},
-    {.name = "save-every", .kind = Flag::Kind::integer, .help = "steps between checkpoints", .otherwise = "50"},
+    {.name = "save-every",
+     .kind = Flag::Kind::integer,
+     .help = "steps between checkpoints",
+     .otherwise = "50; 100 for a recipe"},
     {.name = "keep", .kind = Flag::Kind::integer, .help = "checkpoints that stay", .otherwise = "3"},
     {.name = "type",
      .help = "of the numbers of the trained model's matrices",
@@ -98,6 +103,31 @@ constexpr Flag kFlags[] = {
     {.name = "seed", .kind = Flag::Kind::integer, .help = "of data order and additions", .otherwise = "0"},
     kThreadsFlag,
 };
+
+// Flags that say nothing without another one.
+constexpr std::pair<std::string_view, std::string_view> kBeside[] = {
+    {"corpus", "recipe"},       {"tokens", "recipe"},       {"parameters", "recipe"},
+    {"replay-share", "replay"}, {"patience", "validation"},
+};
+// Flags of one method, which the other has no use for.
+constexpr std::pair<std::string_view, std::string_view> kOfMethod[] = {
+    {"rank", "lora"}, {"alpha", "lora"}, {"targets", "lora"}, {"balance", "full"}};
+
+Status check_combination(const Arguments& a) {
+  for (const auto& [flag, other] : kBeside) {
+    if (a.has(flag) && !a.has(other)) {
+      return Status(Code::invalid_argument, "--" + std::string(flag) + " has no use without --" + std::string(other) +
+                                                "; give that too, or neither");
+    }
+  }
+  for (const auto& [flag, method] : kOfMethod) {
+    if (a.has(flag) && a.text("method", "lora") != method) {
+      return Status(Code::invalid_argument, "--" + std::string(flag) + " is for --method " + std::string(method) +
+                                                " alone; give that, or leave it out");
+    }
+  }
+  return {};
+}
 
 std::vector<std::string> split(const std::string& list) {
   std::vector<std::string> out;
@@ -136,8 +166,6 @@ Result<TrainerOptions> trainer_options(const Arguments& a, bool lora) {
   o.keep = static_cast<int>(keep);
   o.validate_every = o.save_every;
   LANDFALL_ASSIGN(o.patience, integer(a, "patience", 0, 0, 1'000'000));
-  if (o.patience > 0 && a.text("validation").empty())
-    return Status(Code::invalid_argument, "--patience looks at the loss of --validation; give that too");
   LANDFALL_ASSIGN(o.balance, number(a, "balance", 0, 0, 1));
   LANDFALL_ASSIGN(o.balance_loss, number(a, "balance-loss", 0, 0, 100));
   o.folder = join_path(a.text("out", "trained"), "checkpoints");
@@ -212,6 +240,7 @@ Status write_result(CommandContext& context, const std::string& out, const Model
 Status run(CommandContext& context) {
   const Arguments& a = context.arguments;
   if (a.has("recipe")) return train_recipe(context);
+  LANDFALL_TRY(check_combination(a));
   for (const char* needed : {"MODEL", "DATA"}) {
     if (!a.has(needed))
       return Status(Code::invalid_argument, std::string(needed) + " is missing; see 'landfall train --help'");
