@@ -37,7 +37,7 @@ class Tide(unittest.TestCase):
         cls.root = pathlib.Path(folder.name)
         cls.corpus = corpus(cls.root / "corpus")
         cls.whole = cls.root / "whole"
-        cls.done = support.landfall(*cls.command(cls.whole))
+        cls.done = support.landfall(*cls.command(cls.whole, "--report", cls.root / "page.html"))
         assert cls.done.returncode == 0, cls.done.stderr
 
     @classmethod
@@ -58,6 +58,14 @@ class Tide(unittest.TestCase):
         held_out = [row["validation_loss"] for row in chat if "validation_loss" in row]
         self.assertEqual(held_out[-1], json.loads((self.whole / "chat/result.json").read_text())["held_out_loss"])
         self.assertLess(held_out[-1], held_out[0])
+
+    def test_each_stage_that_trains_has_a_page(self):
+        for stage in ("pretraining", "chat"):
+            page = (self.root / f"page-{stage}.html").read_text()
+            steps = [row for row in map(json.loads, (self.whole / stage / "metrics.jsonl").read_text().splitlines()) if "loss" in row]
+            self.assertIn(f"Training: {self.whole / stage}</h1>", page)
+            self.assertIn(f"<dd>{len(steps)} of {len(steps)}</dd>", page)
+        self.assertFalse((self.root / "page.html").exists())
 
     def test_killed_in_each_stage_it_ends_with_the_same_file(self):
         out = self.root / "killed"
@@ -113,6 +121,7 @@ class Tide(unittest.TestCase):
                                    (["train", "some-model", "--recipe", "tide"], "begins from nothing"),
                                    (["train", "--recipe", "tide", "--precision", "bf16"], "--precision is the recipe's own"),
                                    (["train", "--recipe", "tide", "--drop-duplicates"], "--drop-duplicates is the recipe's own"),
+                                   (self.command(self.root / "none", "--report", self.root / "missing/page.html"), "--report"),
                                    (["train"], "MODEL is missing"),
                                    (["tokenizer", "teach", "x.txt"], "'train' is one"),
                                    (self.command(self.root / "none", "--corpus", self.root / "missing"), "missing")):

@@ -123,6 +123,8 @@ class Train(unittest.TestCase):
                 (self.command(out, "--method", "lora", "--balance", "0.1"), "--balance is for --method full alone"),
                 (self.command(out, "--replay-share", "0.2"), "no use without --replay"),
                 (self.command(out, "--tokens", "1000"), "no use without --recipe"),
+                (self.command(out, "--report", self.root / "missing/page.html"), "--report"),
+                (self.command(out, "--report", self.root), "is a folder"),
                 (self.command(out, "--type", "Q4_0"), "F32, BF16 and F16"),
                 (self.command(out, "--method", "lora", "--targets", "attn_x"), "attn_output")):
             done = support.landfall(*arguments)
@@ -162,6 +164,27 @@ class Train(unittest.TestCase):
         self.assertEqual(done.returncode, 5, done.stderr)
         self.assertIn("the tokenizer has 258 tokens, the model only 257", done.stderr)
         self.assertFalse((out / "tokens").exists())
+
+    def test_the_page_goes_on_where_a_run_was_stopped(self):
+        out, page = self.root / "page", self.root / "page.html"
+        report = ("--report", page)
+        process = subprocess.Popen([support.BINARY, *self.command(out, *report)], env=support.environment(),
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None and not (out / "checkpoints/step-00000006").exists():
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        self.assertEqual(process.wait(), -signal.SIGKILL)
+        self.assertEqual(self.train(out, *report).returncode, 0)
+        html = page.read_text()
+        losses = {row["step"]: row["loss"] for row in map(json.loads, (out / "metrics.jsonl").read_text().splitlines())}
+        for curve in re.findall(r'<polyline class="one" points="([^"]*)"', html):
+            self.assertEqual(len(curve.split()), STEPS)
+        self.assertIn(f"<dd>{STEPS} of {STEPS}</dd>", html)
+        self.assertIn(f"<dd>{losses[STEPS]:.4f}</dd>", html)
+        self.assertIn("minutes since it was continued", html)
+        self.assertNotIn("http-equiv", html)  # it ended
+        self.assertEqual(self.train(out, *report).returncode, 0)  # nothing is left to do, and the page stays
+        self.assertIn(f"<dd>{losses[STEPS]:.4f}</dd>", page.read_text())
 
     def test_a_model_that_cannot_fit_is_refused_before_its_weights_are_read(self):
         layers, width, inner = 256, 96, 1 << 20

@@ -17,6 +17,14 @@ namespace {
 constexpr std::string_view kTaken[] = {"recipe",        "out",  "corpus",     "tokens", "parameters", "optimizer",
                                        "learning-rate", "seed", "save-every", "report", "threads"};
 
+// "page-chat.html": each stage has a page of its own.
+std::string page_of(const std::string& report, std::string_view stage) {
+  if (report.empty()) return report;
+  const std::string_view name = file_name(report);
+  const size_t ending = name.size() - std::min(name.rfind('.'), name.size());
+  return std::string(report).insert(report.size() - ending, "-" + std::string(stage));
+}
+
 }  // namespace
 
 Status train_recipe(CommandContext& context) {
@@ -39,6 +47,10 @@ Status train_recipe(CommandContext& context) {
   LANDFALL_ASSIGN(options.kernels, chosen_kernel_set());
   LANDFALL_ASSIGN(const int64_t threads, chosen_threads(a));
 
+  const std::string report = a.text("report");
+  LANDFALL_TRY(context.env.make_directories(options.folder));
+  LANDFALL_TRY(TrainingWatch::check_page(context.env, page_of(report, "pretraining")));
+
   ThreadPool pool(static_cast<int>(threads));
   const InterruptGuard interrupt;
   std::unique_ptr<Progress> progress;
@@ -55,7 +67,7 @@ Status train_recipe(CommandContext& context) {
   hooks.watch.note = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
   hooks.watch.cancelled = stop_requested;
   hooks.training = [&](const std::string& folder, const std::function<Status(const TrainerHooks&)>& train) -> Status {
-    LANDFALL_ASSIGN(const auto watch, TrainingWatch::open(context.env, folder, a.text("report")));
+    LANDFALL_ASSIGN(const auto watch, TrainingWatch::open(context.env, folder, page_of(report, file_name(folder))));
     const Status trained = train(watch->hooks());
     LANDFALL_TRY(watch->close());
     return trained;

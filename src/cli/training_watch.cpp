@@ -1,5 +1,6 @@
 #include "cli/training_watch.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
@@ -19,8 +20,41 @@ void say(const std::string& line) {
 Result<std::unique_ptr<TrainingWatch>> TrainingWatch::open(Env& env, const std::string& folder,
                                                            const std::string& report) {
   auto watch = std::make_unique<TrainingWatch>(env, folder, report);
-  LANDFALL_ASSIGN(watch->metrics_, env.open_output(join_path(folder, "metrics.jsonl"), true));
+  const std::string metrics = join_path(folder, "metrics.jsonl");
+  if (!report.empty() && env.exists(metrics)) LANDFALL_TRY(watch->read_earlier(metrics));
+  LANDFALL_ASSIGN(watch->metrics_, env.open_output(metrics, true));
   return watch;
+}
+
+Status TrainingWatch::check_page(Env& env, const std::string& report) {
+  if (report.empty()) return {};
+  if (env.is_directory(report))
+    return Status(Code::invalid_argument, "--report '" + report + "' is a folder; name a file in it");
+  const std::string trial = report + ".partial";  // as write_file() does
+  const Status opened = env.open_output(trial, false).status();
+  if (!opened.ok()) return opened.within("--report");
+  return env.remove(trial);
+}
+
+// What write() has written; a line that a power cut has torn is passed over.
+Status TrainingWatch::read_earlier(const std::string& metrics) {
+  LANDFALL_ASSIGN(const std::string text, env_.read(metrics));
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find('\n', at), text.size());
+    const auto parsed = parse_json(std::string_view(text).substr(at, end - at));
+    at = end + 1;
+    if (!parsed.ok()) continue;
+    const Json& row = *parsed;
+    if (row.find("validation_loss")) {
+      page_.add_validation(row["step"].integer(), row["validation_loss"].number());
+    } else {
+      page_.add_earlier({.step = row["step"].integer(),
+                         .loss = row["loss"].number(),
+                         .norm = row["gradient_norm"].number(),
+                         .learning_rate = row["learning_rate"].number()});
+    }
+  }
+  return {};
 }
 
 TrainerHooks TrainingWatch::hooks() {

@@ -12,7 +12,9 @@ namespace landfall {
 
 class TrainingWatch {
  public:
-  // report: the page; empty for none.
+  // Whether a page can be written there: known before a run starts. Nothing is left of the trial.
+  static Status check_page(Env& env, const std::string& report);
+  // report: the page; empty for none. Of a run that is continued it begins with what the folder's metrics hold.
   static Result<std::unique_ptr<TrainingWatch>> open(Env& env, const std::string& folder, const std::string& report);
   TrainingWatch(Env& env, const std::string& folder, std::string report)
       : env_(env), page_path_(std::move(report)), page_("Training: " + folder), start_(env.seconds()) {}
@@ -24,6 +26,7 @@ class TrainingWatch {
   Status close();
 
  private:
+  Status read_earlier(const std::string& metrics);
   void step(const StepReport& r);
   void validation(int64_t step, double loss);
   void write(const Json& row);

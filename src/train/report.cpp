@@ -62,9 +62,10 @@ Points thinned(const Points& all) {
   return out;
 }
 
-// A step of 1, 2 or 5 times a power of ten that cuts the range into about `parts`.
-double round_step(double range, int parts) {
-  const double raw = std::max(range, 1e-12) / parts, power = std::pow(10.0, std::floor(std::log10(raw)));
+// A step of 1, 2 or 5 times a power of ten that cuts the range into about `parts`. It is no smaller than what still
+// moves numbers of this size.
+double round_step(double range, int parts, double size) {
+  const double raw = std::max({range, 1e-12, 1e-9 * size}) / parts, power = std::pow(10.0, std::floor(std::log10(raw)));
   for (double factor : {1.0, 2.0, 5.0}) {
     if (factor * power >= raw) return factor * power;
   }
@@ -76,11 +77,12 @@ std::string chart(const Points& line, const Points& dots) {
   double low = line[0].second, high = low, first = line[0].first, last = first;
   for (const Points* points : {&line, &dots}) {
     for (const auto& [x, y] : *points) {
+      if (!std::isfinite(y)) return "<p>a number that is not finite, see metrics.jsonl</p>";
       low = std::min(low, y), high = std::max(high, y);
       first = std::min(first, x), last = std::max(last, x);
     }
   }
-  const double step = round_step(high - low, 4);
+  const double step = round_step(high - low, 4, std::max(std::abs(low), std::abs(high)));
   low = std::floor(low / step) * step;
   high = std::max(low + step, std::ceil(high / step) * step);
   last = std::max(last, first + 1);
@@ -93,7 +95,7 @@ std::string chart(const Points& line, const Points& dots) {
            format("%.1f", y_of(y) + 4) + "\" text-anchor=\"end\">" + format("%.4g", std::abs(y) < step / 1e6 ? 0 : y) +
            "</text>";
   }
-  const double tick = std::max(1.0, round_step(last - first, 6));
+  const double tick = std::max(1.0, round_step(last - first, 6, last));
   for (double x = std::ceil(first / tick) * tick; x <= last; x += tick) {
     out +=
         "<text x=\"" + format("%.1f", x_of(x)) + "\" y=\"208\" text-anchor=\"middle\">" + format("%.0f", x) + "</text>";
@@ -113,13 +115,28 @@ std::string chart(const Points& line, const Points& dots) {
 
 }  // namespace
 
+void TrainingReport::put(const StepReport& step) {
+  while (!steps_.empty() && steps_.back().step >= step.step) steps_.pop_back();
+  while (!validation_.empty() && validation_.back().first >= step.step) validation_.pop_back();
+  steps_.push_back(step);
+}
+
+void TrainingReport::add_earlier(const StepReport& step) {
+  put(step);
+  continues_ = true;
+}
+
+void TrainingReport::add(const StepReport& step) {
+  put(step);
+  ++computed_;
+  tokens_ += static_cast<double>(step.tokens);
+}
+
 std::string TrainingReport::html(bool running, double seconds, uint64_t memory_bytes) const {
   Points loss, rate, norm, validation;
-  double tokens = 0;
   for (const StepReport& s : steps_) {
     const auto x = static_cast<double>(s.step);
     loss.emplace_back(x, s.loss), rate.emplace_back(x, s.learning_rate), norm.emplace_back(x, s.norm);
-    tokens += static_cast<double>(s.tokens);
   }
   for (const auto& [step, value] : validation_) validation.emplace_back(static_cast<double>(step), value);
   std::string out =
@@ -133,17 +150,17 @@ std::string TrainingReport::html(bool running, double seconds, uint64_t memory_b
   };
   if (!steps_.empty()) {
     const StepReport& now = steps_.back();
-    figure("step", std::to_string(now.step) + " of " + std::to_string(now.steps));
+    figure("step", std::to_string(now.step) + (now.steps > 0 ? " of " + std::to_string(now.steps) : ""));
     figure("loss", format("%.4f", now.loss));
     if (!validation.empty()) {
       figure("validation loss", format("%.4f", validation.back().second));
       figure("its perplexity", format("%.2f", std::exp(validation.back().second)));
     }
-    if (seconds > 0) figure("tokens a second", format("%.0f", tokens / seconds));
-    figure("minutes", format("%.1f", seconds / 60));
-    if (running && now.step > 0) {
-      figure("minutes left", format("%.1f", seconds / 60 / static_cast<double>(steps_.size()) *
-                                                static_cast<double>(now.steps - now.step)));
+    if (computed_ > 0 && seconds > 0) {
+      figure("tokens a second", format("%.0f", tokens_ / seconds));
+      figure(continues_ ? "minutes since it was continued" : "minutes", format("%.1f", seconds / 60));
+      if (running)
+        figure("minutes left", format("%.1f", seconds / 60 / computed_ * static_cast<double>(now.steps - now.step)));
     }
     figure("memory", format("%.2f GB", static_cast<double>(memory_bytes) * 1e-9));
   }

@@ -99,7 +99,8 @@ constexpr Flag kFlags[] = {
     {.name = "type",
      .help = "of the numbers of the trained model's matrices",
      .otherwise = "F16 for a GGUF file, BF16 for a folder"},
-    {.name = "report", .help = "an HTML page with curves that follows the run"},
+    {.name = "report",
+     .help = "an HTML page with curves that follows the run; of a recipe one for each stage, as in page-chat.html"},
     {.name = "seed", .kind = Flag::Kind::integer, .help = "of data order and additions", .otherwise = "0"},
     kThreadsFlag,
 };
@@ -259,6 +260,7 @@ Status run(CommandContext& context) {
 
   LANDFALL_TRY(context.env.make_directories(out));
   LANDFALL_ASSIGN(const auto lock, context.env.lock(join_path(out, "lock")));
+  LANDFALL_TRY(TrainingWatch::check_page(context.env, a.text("report")));
   LANDFALL_ASSIGN(const std::string path, resolve_model(context.env, a.text("MODEL")));
   LANDFALL_ASSIGN(ModelSource source, ModelSource::open(context.env, path));
   if (!source.tokenizer) return Status(Code::unsupported, source.tokenizer_problem);
