@@ -19,6 +19,16 @@ std::string sha256(std::span<const std::byte> bytes) {
   return digest.hex();
 }
 
+// Of all of a manifest but this digest.
+std::string own_digest(const Json& manifest) {
+  Json rest;
+  for (const auto& [key, value] : manifest.object()) {
+    if (key != "sha256") rest.set(key, value);
+  }
+  const std::string text = rest.dump();
+  return sha256(std::as_bytes(std::span(text)));
+}
+
 // Writes one file to the disk; its entry for the manifest.
 Result<Json> write_part(Env& env, const std::string& folder, const CheckpointPart& part) {
   LANDFALL_ASSIGN(const auto file, env.open_output(join_path(folder, part.name), false));
@@ -98,6 +108,7 @@ Status CheckpointFolder::save(int64_t step, const Json& state, std::span<const C
       files.push(std::move(entry));
     }
     manifest.set("version", kVersion).set("step", step).set("files", std::move(files));
+    manifest.set("sha256", own_digest(manifest));
     const std::string list = manifest.dump(1);
     LANDFALL_TRY(write_part(env_, partial, {std::string(kManifest), {std::as_bytes(std::span(list))}}).status());
     LANDFALL_TRY(env_.sync_folder(partial));
@@ -122,6 +133,8 @@ Result<Checkpoint> CheckpointFolder::read(int64_t step) const {
   LANDFALL_ASSIGN(const std::string text, env_.read(join_path(out.folder, kManifest), size_t{16} << 20));
   const auto manifest = parse_json(text);
   if (!manifest.ok()) return damaged(out.folder, "its manifest: " + manifest.status().message());
+  if (const Json* digest = manifest->find("sha256"); digest && digest->string() != own_digest(*manifest))
+    return damaged(out.folder, "its manifest has other bytes");
   if ((*manifest)["version"].integer() != kVersion) {
     return Status(Code::unsupported, "checkpoint '" + out.folder + "' has version " +
                                          std::to_string((*manifest)["version"].integer()) +

@@ -3,9 +3,12 @@
 // step-N.tmp, every file and the folder are synced, and only then does it get its name. Older ones go when the newest
 // is there. On reading every byte is checked; of a damaged one the files are left alone and the one before is taken.
 //
-//   <folder>/step-00000120/manifest.json   {"version": 1, "step", "files": [{"name", "bytes", "sha256"}]}
+//   <folder>/step-00000120/manifest.json   {"version": 1, "step", "files": [{"name", "bytes", "sha256"}], "sha256"}
 //                          state.json      whatever the run says of itself
 //                          <part>          bytes
+//
+// The manifest's own SHA-256 is that of its other members without spaces, so that damage to it is none of another
+// version; of earlier programs there are manifests without it.
 //
 // Not thread-safe; one run has the folder at a time (the caller holds a lock).
 #pragma once

@@ -109,10 +109,22 @@ TEST_F(CheckpointTest, AnotherVersionIsRefusedByName) {
   const std::string path = folder_ + "/step-00000001/manifest.json";
   std::string text = read(path);
   text.replace(text.find("\"version\": 1"), 12, "\"version\": 9");
+  text.erase(text.rfind(','), text.rfind('"') + 1 - text.rfind(','));  // its digest
   ASSERT_TRUE(write_file(env_, path, text).ok());
   const auto found = CheckpointFolder(env_, folder_, 2).newest(notes_);
   EXPECT_EQ(found.status().code(), Code::unsupported);
   EXPECT_NE(found.status().message().find('9'), std::string::npos);
+}
+
+TEST_F(CheckpointTest, ADamagedVersionIsNoOtherVersion) {
+  for (int64_t step : {1, 2}) save(env_, folder_, step);
+  const std::string path = folder_ + "/step-00000002/manifest.json";
+  std::string text = read(path);
+  text.replace(text.find("\"version\": 1"), 12, "\"version\": 3");
+  ASSERT_TRUE(write_file(env_, path, text).ok());
+  EXPECT_EQ(newest(env_, folder_), 1);
+  ASSERT_EQ(notes_.size(), 1u);
+  EXPECT_NE(notes_[0].find("manifest"), std::string::npos) << notes_[0];
 }
 
 TEST_F(CheckpointTest, APowerCutAtAnyOperationLeavesAWholeOne) {
