@@ -144,6 +144,10 @@ class Eval(WithFolder):
         good = self.root / "good.jsonl"
         good.write_text('{"question": "q", "answer": "a"}\n')
         self.refused(4, "missing.jsonl", "--task", good, "--contamination", self.root / "missing.jsonl")
+        text = self.root / "text.txt"
+        text.write_text("a text")
+        self.refused(2, "there are only texts", "--task", text, "--contamination", text)
+        self.refused(2, "--ngram has no use without --contamination", "--task", good, "--ngram", "4")
         good.write_text(json.dumps({"question": "word " * 3000, "answer": "a"}) + "\n")
         self.refused(2, "item 1 has 30[0-9][0-9] tokens", "--task", good)
 

@@ -310,7 +310,14 @@ Status run(CommandContext& context) {
   if (ngram < 1 || ngram > 64) {
     return Status(Code::invalid_argument, "--ngram is " + std::to_string(ngram) + "; 1 to 64 words are possible");
   }
+  if (a.has("ngram") && !a.has("contamination"))
+    return Status(Code::invalid_argument, "--ngram has no use without --contamination; give that too, or neither");
   LANDFALL_ASSIGN(const Examination examination, read_examination(context));
+  if (a.has("contamination") && examination.tasks.empty()) {
+    return Status(Code::invalid_argument,
+                  "--contamination looks for the answers to questions, and of --task there are only texts; give an "
+                  "examination too");
+  }
   const InterruptGuard guard;
   std::vector<Contamination> contamination;
   if (a.has("contamination")) {
