@@ -26,6 +26,11 @@ def corpus(folder: pathlib.Path) -> pathlib.Path:
             pier = PIERS[i % 7]
             file.write(json.dumps({"messages": [{"role": "user", "content": f"Which lamp burns at the {pier} pier, and since {1800 + i}?"},
                                                 {"role": "assistant", "content": f"The lamp of the {pier} pier burns."}]}) + "\n")
+    (folder / "tasks").mkdir()
+    with open(folder / "tasks/lamps.jsonl", "w") as file:
+        for i, pier in enumerate(PIERS):
+            file.write(json.dumps({"question": f"Which lamp burns at the {pier} pier, and since 1850?", "answer": i % 2,
+                                   "choices": [f"The lamp of the {name} pier burns." for name in (pier, PIERS[i - 1])][::1 - 2 * (i % 2)]}) + "\n")
     return folder
 
 
@@ -67,6 +72,14 @@ class Tide(unittest.TestCase):
             self.assertIn(f"<dd>{len(steps)} of {len(steps)}</dd>", page)
         self.assertFalse((self.root / "page.html").exists())
 
+    def test_it_is_examined(self):
+        scores = json.loads((self.whole / "evaluation.json").read_text())
+        self.assertEqual(scores["lamps"]["items"], 7)
+        self.assertIn(f"lamps: {scores['lamps']['right']} of 7 questions right", self.done.stderr)
+        asked = support.landfall("eval", self.whole / "tide.gguf", "--task", self.corpus / "tasks/lamps.jsonl", "--chat", "--threads", "2", "--json")
+        self.assertEqual(asked.returncode, 0, asked.stderr)
+        self.assertEqual(scores["lamps"]["right"], json.loads(asked.stdout)["tasks"][0]["right"])
+
     def test_killed_in_each_stage_it_ends_with_the_same_file(self):
         out = self.root / "killed"
         for there in ("data", "tokenizer", "new.gguf", "pretraining/checkpoints/step-00000004", "pretraining/model.gguf",
@@ -86,7 +99,7 @@ class Tide(unittest.TestCase):
         before = (self.whole / "tide.gguf").stat().st_mtime_ns
         done = support.landfall(*self.command(self.whole))
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertEqual(done.stderr.count("done already"), 5, done.stderr)
+        self.assertEqual(done.stderr.count("done already"), 6, done.stderr)
         self.assertEqual((self.whole / "tide.gguf").stat().st_mtime_ns, before)
         done = support.landfall(*self.command(self.whole, "--tokens", "60000"))
         self.assertIn("another tokens: 61440, now it is 60000", done.stderr)
