@@ -13,6 +13,7 @@ namespace {
 // The disk of SmallDisk, which refuses to put a folder in place.
 class StuckDisk : public SmallDisk {
  public:
+  int64_t unix_time() override { return 1'700'000'000; }
   std::string stuck;  // no rename to this path
   Status rename(const std::string& from, const std::string& to) override {
     return to == stuck ? Status(Code::unavailable, "cannot rename: Input/output error") : SmallDisk::rename(from, to);

@@ -57,35 +57,4 @@ class FakeHttp : public HttpClient {
   }
 };
 
-// The real Env, whose writes fail once `room` bytes have been written, and whose free space can be set.
-class SmallDisk : public EnvOverReal {
- public:
-  uint64_t room = UINT64_MAX;
-  uint64_t free = UINT64_MAX;
-
-  Result<std::unique_ptr<OutputFile>> open_output(const std::string& path, bool append) override {
-    LANDFALL_ASSIGN(auto file, real_.open_output(path, append));
-    return std::unique_ptr<OutputFile>(std::make_unique<Output>(*this, std::move(file)));
-  }
-  Result<uint64_t> free_space(const std::string&) override { return free; }
-  int64_t unix_time() override { return 1'700'000'000; }
-
- private:
-  class Output : public OutputFile {
-   public:
-    Output(SmallDisk& disk, std::unique_ptr<OutputFile> file) : disk_(disk), file_(std::move(file)) {}
-    Status append(std::span<const std::byte> data) override {
-      const size_t fits = std::min<uint64_t>(data.size(), disk_.room);
-      LANDFALL_TRY(file_->append(data.subspan(0, fits)));  // as a full disk does: the first part is there
-      if (disk_.room != UINT64_MAX) disk_.room -= fits;
-      return fits == data.size() ? Status() : Status(Code::resource_exhausted, "cannot write: No space left on device");
-    }
-    Status sync() override { return file_->sync(); }
-
-   private:
-    SmallDisk& disk_;
-    std::unique_ptr<OutputFile> file_;
-  };
-};
-
 }  // namespace landfall

@@ -210,34 +210,6 @@ TEST(WriteModel, FilesBesideTheWeightsGoAlong) {
   EXPECT_EQ(again.code(), Code::invalid_argument) << "what is there is not written over";
 }
 
-// A disk that is full after so many bytes.
-class FullDisk : public EnvOverReal {
- public:
-  explicit FullDisk(size_t room) : room_(room) {}
-  Result<std::unique_ptr<OutputFile>> open_output(const std::string& path, bool append) override {
-    LANDFALL_ASSIGN(auto file, real_.open_output(path, append));
-    return std::unique_ptr<OutputFile>(std::make_unique<File>(*this, std::move(file)));
-  }
-
- private:
-  class File : public OutputFile {
-   public:
-    File(FullDisk& disk, std::unique_ptr<OutputFile> file) : disk_(disk), file_(std::move(file)) {}
-    Status append(std::span<const std::byte> data) override {
-      const size_t fits = std::min(disk_.room_, data.size());
-      disk_.room_ -= fits;
-      LANDFALL_TRY(file_->append(data.first(fits)));
-      return fits == data.size() ? Status() : Status(Code::resource_exhausted, "the disk is full");
-    }
-    Status sync() override { return file_->sync(); }
-
-   private:
-    FullDisk& disk_;
-    std::unique_ptr<OutputFile> file_;
-  };
-  size_t room_;
-};
-
 TEST(WriteModel, NothingIsLeftOfWhatWasNotFinished) {
   const LoadedModel folder = load_for_test(write_golden_model(read_golden("qwen2"), Json()));
   const std::string gguf = new_path(".gguf");
@@ -253,7 +225,8 @@ TEST(WriteModel, NothingIsLeftOfWhatWasNotFinished) {
     // Before the header's end, inside the weights, and where a folder's weights are whole and its other files are not.
     for (const uint64_t space : {uint64_t{100}, whole / 2, whole - 1, whole + 10}) {
       if (from == &file && space > whole) continue;
-      FullDisk disk(space);
+      SmallDisk disk;
+      disk.room = space;
       EXPECT_EQ(write(*from, "F32", as_loaded, path, nullptr, disk).code(), Code::resource_exhausted) << space;
       EXPECT_EQ(left(), 0u) << space;
     }
