@@ -279,8 +279,6 @@ GgufMetadata metadata_of(const ModelSource& source, const GgufType& type) {
 Status write_gguf_model(Env& env, const ModelSource& source, const std::string& type_name, const Layout& layout,
                         const Numbers& numbers, const std::string& path, const WriteProgress& progress) {
   LANDFALL_ASSIGN(const GgufType type, find_gguf_type(type_name));
-  if (std::find(source.files.begin(), source.files.end(), path) != source.files.end())
-    return Status(Code::invalid_argument, "'" + path + "' is the model that is read; name another file");
   return write_gguf(env, path, metadata_of(source, type), layout.tensors, std::cref(numbers), progress);
 }
 
@@ -292,6 +290,8 @@ Status check_writable(const ModelSource& source, const Model& model, const std::
 
 Status write_model(Env& env, ThreadPool& pool, const ModelSource& source, const Model& model, const std::string& type,
                    const WeightRows& rows, const std::string& path, const WriteProgress& progress) {
+  if (std::find(source.files.begin(), source.files.end(), path) != source.files.end())
+    return Status(Code::invalid_argument, "'" + path + "' is the model that is read; name another file");
   LANDFALL_ASSIGN(const Layout layout, layout_of(source, model, type));
   const Numbers numbers(source, layout, pool, rows);
   if (source.kind == ModelSource::Kind::gguf)
