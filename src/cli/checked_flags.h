@@ -30,6 +30,13 @@ inline Result<double> number(const Arguments& a, std::string_view flag, double o
   return Status(Code::invalid_argument, "--" + std::string(flag) + text);
 }
 
+// A flag that says nothing without another one.
+inline Status only_beside(const Arguments& a, std::string_view flag, std::string_view other) {
+  if (!a.has(flag) || a.has(other)) return {};
+  return Status(Code::invalid_argument, "--" + std::string(flag) + " has no use without --" + std::string(other) +
+                                            "; give that too, or neither");
+}
+
 template <class Value>
 Result<Value> choice(const Arguments& a, std::string_view flag, std::string_view otherwise,
                      std::initializer_list<std::pair<std::string_view, Value>> values) {

@@ -87,6 +87,7 @@ class Step::Pass {
 
  private:
   int64_t layers() const { return s_.model_.config().layers; }
+
   template <class Body>
   std::invoke_result_t<const Body&, Ctx&> with(Reader& reader, std::span<const int32_t> wanted, const Body& body) {
     const Arena::Mark mark = s_.scratch_.mark();

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <optional>
 
+#include "cli/checked_flags.h"
 #include "cli/interrupt.h"
 #include "cli/model_loading.h"
 #include "cli/table.h"
@@ -310,8 +311,7 @@ Status run(CommandContext& context) {
   if (ngram < 1 || ngram > 64) {
     return Status(Code::invalid_argument, "--ngram is " + std::to_string(ngram) + "; 1 to 64 words are possible");
   }
-  if (a.has("ngram") && !a.has("contamination"))
-    return Status(Code::invalid_argument, "--ngram has no use without --contamination; give that too, or neither");
+  LANDFALL_TRY(only_beside(a, "ngram", "contamination"));
   LANDFALL_ASSIGN(const Examination examination, read_examination(context));
   if (a.has("contamination") && examination.tasks.empty()) {
     return Status(Code::invalid_argument,

@@ -115,12 +115,7 @@ constexpr std::pair<std::string_view, std::string_view> kOfMethod[] = {
     {"rank", "lora"}, {"alpha", "lora"}, {"targets", "lora"}, {"balance", "full"}};
 
 Status check_combination(const Arguments& a) {
-  for (const auto& [flag, other] : kBeside) {
-    if (a.has(flag) && !a.has(other)) {
-      return Status(Code::invalid_argument, "--" + std::string(flag) + " has no use without --" + std::string(other) +
-                                                "; give that too, or neither");
-    }
-  }
+  for (const auto& [flag, other] : kBeside) LANDFALL_TRY(only_beside(a, flag, other));
   for (const auto& [flag, method] : kOfMethod) {
     if (a.has(flag) && a.text("method", "lora") != method) {
       return Status(Code::invalid_argument, "--" + std::string(flag) + " is for --method " + std::string(method) +
