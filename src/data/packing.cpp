@@ -112,14 +112,23 @@ Result<PackedBatch> Packing::next(Cursor& cursor) const {
   return out;
 }
 
-uint64_t Packing::batches(uint64_t epochs) const {
+template <class Goes>
+uint64_t Packing::count_while(const Goes& goes) const {
   Cursor cursor;
   uint64_t out = 0;
-  for (; cursor.epoch < epochs; ++out) {
+  for (; goes(cursor); ++out) {
     const Status moved = advance(cursor, [](const TokenDataset&, uint64_t) {});
     LANDFALL_CHECK(moved.ok(), moved.message());
   }
   return out;
+}
+
+uint64_t Packing::batches(uint64_t epochs) const {
+  return count_while([&](const Cursor& c) { return c.epoch < epochs; });
+}
+
+uint64_t Packing::batches_of_tokens(uint64_t tokens) const {
+  return count_while([&](const Cursor& c) { return c.tokens < tokens; });
 }
 
 }  // namespace landfall

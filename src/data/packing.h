@@ -58,6 +58,8 @@ class Packing {
 
   // How many batches the first `epochs` epochs give. Takes a step for each document.
   uint64_t batches(uint64_t epochs) const;
+  // How many give at least so many tokens: batches are not quite full. Likewise.
+  uint64_t batches_of_tokens(uint64_t tokens) const;
 
   // The same for packings that give the same batches; to be kept with a cursor.
   const std::string& identity() const { return identity_; }
@@ -66,6 +68,8 @@ class Packing {
   Packing(const TokenDataset& data, const PackingOptions& options) : data_(&data), options_(options) {}
   template <class Take>
   Status advance(Cursor& cursor, const Take& take) const;
+  template <class Goes>
+  uint64_t count_while(const Goes& goes) const;
 
   const TokenDataset* data_;
   PackingOptions options_;

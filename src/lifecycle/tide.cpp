@@ -189,7 +189,7 @@ class Tide {
         packed.replay_share = kChatReplay;
       }
       LANDFALL_ASSIGN(const Packing packing, Packing::create(data, packed));
-      LANDFALL_ASSIGN(const int64_t steps, steps_to_read(packing, t.tokens));
+      const auto steps = static_cast<int64_t>(packing.batches_of_tokens(static_cast<uint64_t>(t.tokens)));
       LANDFALL_ASSIGN(const Packing validating, Packing::create(held_out, {.sequences = kSequences}));
       LANDFALL_TRY(load_weights(
           source, pool_, [&](uint64_t, uint64_t) { return !hooks_.watch.stop(); }, model));
@@ -216,14 +216,6 @@ class Tide {
           },
           t.result, [&](uint64_t, uint64_t) { return !hooks_.watch.stop(); });
     });
-  }
-
-  // Batches are not quite full, so there are more of them than their bound says.
-  static Result<int64_t> steps_to_read(const Packing& packing, int64_t tokens) {
-    Cursor cursor;
-    int64_t steps = 0;
-    for (; cursor.tokens < static_cast<uint64_t>(tokens); ++steps) LANDFALL_TRY(packing.next(cursor).status());
-    return steps;
   }
 
   TrainerOptions trainer_options(const Training& t, int64_t steps, const std::string& folder) const {
