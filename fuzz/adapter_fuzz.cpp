@@ -8,7 +8,7 @@
 
 #include "memory_env.h"
 #include "model/adapter.h"
-#include "model/random_model.h"
+#include "model/shape_tensors.h"
 
 using namespace landfall;
 
@@ -21,11 +21,9 @@ const Model& base() {
     shape.width = shape.ffn = shape.vocab = 32;
     shape.heads = shape.kv_heads = 2;
     shape.head_dim = 16;
-    const auto tensors = random_model_tensors({shape, "F32"});
-    std::vector<FileTensor> files;
-    for (const OutputTensor& t : *tensors)
-      files.push_back({.name = t.name, .type_name = "F32", .format = t.format, .shape = t.shape});
-    const auto source = ModelSource::described(shape_metadata(shape, false), std::move(files));
+    const Json metadata = shape_metadata(shape, false);
+    const auto tensors = shape_tensors(ModelSource::Kind::gguf, shape, metadata, false);
+    const auto source = ModelSource::described(ModelSource::Kind::gguf, metadata, *tensors);
     auto described = describe_model(*source);
     LANDFALL_CHECK(described.ok(), described.status().message());
     return new Model(std::move(*described));

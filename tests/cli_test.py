@@ -98,7 +98,7 @@ class Program(Commands):
             with self.subTest(words[0]):
                 self.assertLessEqual(keys, set(json.loads(self.succeed(*words, "--json"))))
         offered = {c for c in re.findall(r"(?m)^  (\w+)  +\w", self.succeed()) if "--json" in self.succeed(c, "--help")}
-        self.assertEqual(offered, {"bench", "corpus", "doctor", "eval", "import", "list", "perplexity", "pull", "show", "tokenizer", "verify"})
+        self.assertEqual(offered, {"bench", "corpus", "doctor", "eval", "export", "import", "list", "perplexity", "pull", "show", "tokenizer", "verify"})
 
     def test_completion_scripts_are_right_for_their_shells(self):
         script = self.succeed("completion", "bash")

@@ -210,7 +210,7 @@ class Tide {
       result.set("tokens", t.tokens).set("held_out_loss", loss);
       LANDFALL_TRY(write_file(env_, join_path(folder, "result.json"), result.dump(2) + "\n"));
       return write_model(
-          env_, pool_, source, model, t.type,
+          env_, pool_, source, model, {source.kind, t.type},
           [&](const Weight& weight, int64_t expert, int64_t first, int64_t count, float* to) {
             trainable.rows(weight, expert, first, count, to);
           },

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "model/new_folder.h"
+#include "model/row_order.h"
 #include "model/safetensors_writer.h"
 #include "model/source.h"
 
@@ -35,20 +36,9 @@ std::string target_of(const Model& model, const std::string& module) {
   return last_of(module.substr(0, module.size() - last.size() - 1)) + "." + last;
 }
 
-// GGUF files of families with half-split rope have rows of queries and keys permuted, so that interleaved rope does the
-// same: row 2j + s of a head is row s * dim / 2 + j there. Such families are interleaved for this reason alone; latent
-// attention is so everywhere.
-bool is_permuted(const Model& model, const Weight& w) {
-  const Config& c = model.config();
-  const std::string& name = model.spec(w).name;
-  return c.rope_interleaved && c.kv_lora == 0 && (name == "attn_q" || name == "attn_k");
-}
-
 // The row in Hugging Face's order of a row of the model's.
 int64_t published_row(const Model& model, const Weight& w, int64_t row) {
-  if (!is_permuted(model, w)) return row;
-  const int64_t dim = model.config().head_dim, within = row % dim;
-  return row - within + within % 2 * (dim / 2) + within / 2;
+  return is_permuted(model, w) ? half_split_row(model, row) : row;
 }
 
 Status damaged(const std::string& file, const std::string& what) {

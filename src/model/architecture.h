@@ -22,6 +22,8 @@ struct WeightPlace {
   std::string gguf;  // tensor name, empty: not in such files
   std::string hf;    // tensor name; "{e}" stands for the expert's number: one tensor per expert
   int64_t period = 0, first = 0;
+
+  const std::string& name(ModelSource::Kind kind) const { return kind == ModelSource::Kind::gguf ? gguf : hf; }
 };
 
 struct WeightSpec {
@@ -49,6 +51,10 @@ struct Architecture {
   const Architecture* multi_token = nullptr;
   bool reads_hidden = false;  // embed() takes the hidden states of the batch too
 };
+
+// A tensor's name in a file: that of one expert (for "{e}"), and the layer in it, or -1.
+std::string with_expert(const std::string& name, int64_t expert);
+int64_t layer_in(const std::string& name);
 
 std::span<const Architecture* const> arch_table();
 

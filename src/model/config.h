@@ -30,6 +30,13 @@ struct Config {
   bool rope_interleaved = false;
   float rope_magnitude = 1.0f;
   std::vector<float> rope_frequencies;
+  struct RopeScaling {  // what the files say of it, to be said again in others
+    double base = 1e4;
+    std::string type;  // "linear", "yarn", "llama3" or ""; GGUF's divisors are not told apart from ""
+    double factor = 1, original_context = 0;
+    double beta_fast = 32, beta_slow = 1;
+    double yarn_log_multiplier = 0;  // a tenth of mscale_all_dim
+  } rope_scaling;
 
   // Latent attention: kv_lora > 0.
   int64_t q_lora = 0, kv_lora = 0, nope = 0, value_dim = 0;

@@ -115,16 +115,19 @@ double ConfigReader::read_rope(Config& c, int64_t dims) {
   };
   double base = number("rope.freq_base", "rope_theta", parameters["rope_theta"].number(10000.0));
   base = range(base, "rope base", 1.0001, 1e12);
+  c.rope_scaling.base = base;
   std::string type = gguf() ? value("rope.scaling.type", "").string() : scaling["rope_type"].string();
   if (!gguf() && type.empty()) type = scaling["type"].string();
   if (type.empty() || type == "none" || type == "default") {
-    const double linear = gguf() ? number("rope.scale_linear", "", 1.0) : 1.0;
-    c.rope_frequencies = linear_frequencies(dims, base, range(linear, "rope factor", 1e-3, 1e6));
+    const double linear = range(gguf() ? number("rope.scale_linear", "", 1.0) : 1.0, "rope factor", 1e-3, 1e6);
+    if (linear != 1) c.rope_scaling.type = "linear", c.rope_scaling.factor = linear;
+    c.rope_frequencies = linear_frequencies(dims, base, linear);
   } else {
     const double factor = range(scale_number("factor", "factor", 1.0), "rope factor", 1.0, 1e6);
     const double original = range(
         scale_number("original_context_length", "original_max_position_embeddings", static_cast<double>(c.context)),
         "original context", 1.0, 1e9);
+    c.rope_scaling.type = type, c.rope_scaling.factor = factor, c.rope_scaling.original_context = original;
     if (type == "linear") {
       c.rope_frequencies = linear_frequencies(dims, base, factor);
     } else if (type == "llama3") {
@@ -135,18 +138,21 @@ double ConfigReader::read_rope(Config& c, int64_t dims) {
       const double fast = scale_number("yarn_beta_fast", "beta_fast", 32.0),
                    slow = scale_number("yarn_beta_slow", "beta_slow", 1.0);
       if (!(fast > 0 && slow > 0)) fail(Code::invalid_argument, "rope beta_fast and beta_slow must be positive");
+      c.rope_scaling.beta_fast = fast, c.rope_scaling.beta_slow = slow;
       c.rope_frequencies = yarn_frequencies(dims, base, factor, original, fast, slow);
       if (gguf()) {
         // DeepSeek files carry 0.1 * mscale_all_dim, with mscale equal to it, so cos and sin keep their size.
         if (has("rope.scaling.yarn_log_multiplier", "")) {
-          return 1.0 + range(number("rope.scaling.yarn_log_multiplier", "", 0.0), "yarn_log_multiplier", 0, 10) *
-                           std::log(factor);
+          c.rope_scaling.yarn_log_multiplier =
+              range(number("rope.scaling.yarn_log_multiplier", "", 0.0), "yarn_log_multiplier", 0, 10);
+          return 1.0 + c.rope_scaling.yarn_log_multiplier * std::log(factor);
         }
         c.rope_magnitude =
             static_cast<float>(yarn_temperature(factor, 1.0) * number("rope.scaling.attn_factor", "", 1.0));
         return 1;
       }
       const double all = scaling["mscale_all_dim"].number(0.0);
+      c.rope_scaling.yarn_log_multiplier = 0.1 * all;
       if (scaling["attention_factor"].is_number()) {
         c.rope_magnitude = static_cast<float>(scaling["attention_factor"].number());
       } else {

@@ -64,28 +64,42 @@ int64_t Model::active_parameters() const {
 
 namespace {
 
-std::string with_expert(const std::string& name, const std::string& expert) {
+std::string with_expert_text(const std::string& name, const std::string& expert) {
   const size_t at = name.find("{e}");
   return at == std::string::npos ? name : name.substr(0, at) + expert + name.substr(at + 3);
 }
-std::string with_expert(const std::string& name, int64_t expert) { return with_expert(name, std::to_string(expert)); }
+
+}  // namespace
+
+std::string with_expert(const std::string& name, int64_t expert) {
+  return with_expert_text(name, std::to_string(expert));
+}
+
+int64_t layer_in(const std::string& name) {
+  for (const std::string_view prefix : {"blk.", "model.layers."}) {
+    if (name.starts_with(prefix)) return std::strtoll(name.c_str() + prefix.size(), nullptr, 10);
+  }
+  return -1;
+}
+
+namespace {
 
 // What traces and messages call a weight: its tensor in the files, with * for every expert; of a tensor that holds
 // several weights, which one.
 std::string weight_name(const WeightSpec& spec, const WeightPlace& place, const std::string& tensor) {
-  return with_expert(tensor, "*") + (place.period > 0 ? "[" + spec.name + "]" : "");
+  return with_expert_text(tensor, "*") + (place.period > 0 ? "[" + spec.name + "]" : "");
 }
 
 const WeightPlace* place_of(const ModelSource& source, const WeightSpec& spec) {
   for (const WeightPlace& place : spec.places) {
-    const std::string& name = source.kind == ModelSource::Kind::gguf ? place.gguf : place.hf;
+    const std::string& name = place.name(source.kind);
     if (!name.empty() && source.find(with_expert(name, 0))) return &place;
   }
   return nullptr;
 }
 
 FileRows rows_of(const ModelSource& source, const WeightSpec& spec, const WeightPlace& place, int64_t expert) {
-  const std::string& name = source.kind == ModelSource::Kind::gguf ? place.gguf : place.hf;
+  const std::string& name = place.name(source.kind);
   const bool per_expert = name.find("{e}") != std::string::npos;
   const int64_t period = place.period > 0 ? place.period : spec.out;
   return {source.find(with_expert(name, expert)), (per_expert ? 0 : expert * period) + place.first};
@@ -95,7 +109,7 @@ FileRows rows_of(const ModelSource& source, const WeightSpec& spec, const Weight
 std::string tensor_names(const ModelSource& source, const WeightSpec& spec) {
   std::string names;
   for (const WeightPlace& place : spec.places) {
-    const std::string& name = source.kind == ModelSource::Kind::gguf ? place.gguf : place.hf;
+    const std::string& name = place.name(source.kind);
     if (!name.empty()) names += (names.empty() ? "'" : " or '") + name + "'";
   }
   return names;
@@ -108,7 +122,7 @@ Status missing(const ModelSource& source, const WeightSpec& spec) {
 }
 
 Status check_shape(const ModelSource& source, const WeightSpec& spec, const WeightPlace& place, const FileTensor& t) {
-  const std::string& name = source.kind == ModelSource::Kind::gguf ? place.gguf : place.hf;
+  const std::string& name = place.name(source.kind);
   const bool per_expert = name.find("{e}") != std::string::npos;
   const int64_t rows = (place.period > 0 ? place.period : spec.out) * (per_expert ? 1 : spec.experts);
   if (t.format == nullptr) {
@@ -135,7 +149,7 @@ Status Model::add_layer(const ModelSource& source, std::vector<WeightSpec> specs
       return missing(source, spec);
     }
     const Format* format = nullptr;
-    const std::string& name = source.kind == ModelSource::Kind::gguf ? place->gguf : place->hf;
+    const std::string& name = place->name(source.kind);
     const int64_t tensors = name.find("{e}") == std::string::npos ? 1 : spec.experts;
     for (int64_t e = 0; e < tensors; ++e) {
       const FileTensor* t = source.find(with_expert(name, e));

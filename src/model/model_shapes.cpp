@@ -262,17 +262,18 @@ Json shape_metadata(const ModelShape& s, bool fused) {
     if (!fused) set("attention.value_length_mla", s.value);
     set("rope.dimension_count", s.rope);
   } else {
-    const int64_t head_dim = s.head_dim > 0 ? s.head_dim : s.width / s.heads;
     set("attention.head_count_kv", s.kv_heads);
-    set("attention.key_length", head_dim);
-    set("attention.value_length", head_dim);
-    set("rope.dimension_count", head_dim);
+    set("attention.key_length", s.head_columns());
+    set("attention.value_length", s.head_columns());
+    set("rope.dimension_count", s.head_columns());
   }
   if (s.rope_scaling == "linear" || s.rope_scaling == "yarn") {  // llama3's is a tensor of divisors
     set("rope.scaling.type", s.rope_scaling);
     set("rope.scaling.factor", s.rope_factor);
     if (s.rope_original > 0) set("rope.scaling.original_context_length", s.rope_original);
     if (s.yarn_log_multiplier > 0) set("rope.scaling.yarn_log_multiplier", s.yarn_log_multiplier);
+    if (s.yarn_beta_fast != 32) set("rope.scaling.yarn_beta_fast", s.yarn_beta_fast);
+    if (s.yarn_beta_slow != 1) set("rope.scaling.yarn_beta_slow", s.yarn_beta_slow);
   }
   if (s.experts > 0) {
     set("leading_dense_block_count", s.dense_layers);
@@ -285,6 +286,62 @@ Json shape_metadata(const ModelShape& s, bool fused) {
     set("expert_gating_func", s.sigmoid_gate ? 2 : 1);
     if (s.groups > 0) set("expert_group_count", s.groups);
     if (s.groups > 0) set("expert_group_used_count", s.groups_kept);
+  }
+  return out;
+}
+
+namespace {
+
+// What transformers calls a family: model_type, and the class of its language models.
+std::pair<std::string_view, std::string_view> published_names(const ModelShape& s) {
+  if (s.architecture == "deepseek2" && s.sigmoid_gate) return {"deepseek_v3", "DeepseekV3ForCausalLM"};
+  if (s.architecture == "deepseek2") return {"deepseek_v2", "DeepseekV2ForCausalLM"};
+  if (s.architecture == "deepseek") return {"deepseek", "DeepseekForCausalLM"};
+  if (s.architecture == "qwen2") return {"qwen2", "Qwen2ForCausalLM"};
+  if (s.architecture == "qwen3") return {"qwen3", "Qwen3ForCausalLM"};
+  LANDFALL_CHECK(s.architecture == "llama", std::string(s.architecture));
+  return {"llama", "LlamaForCausalLM"};
+}
+
+Json published_scaling(const ModelShape& s) {
+  if (s.rope_scaling.empty()) return Json();
+  Json out;
+  out.set("type", s.rope_scaling).set("rope_type", s.rope_scaling).set("factor", s.rope_factor);
+  if (s.rope_original > 0) out.set("original_max_position_embeddings", s.rope_original);
+  if (s.rope_scaling == "llama3") out.set("low_freq_factor", 1.0).set("high_freq_factor", 4.0);
+  if (s.rope_scaling == "yarn") out.set("beta_fast", s.yarn_beta_fast).set("beta_slow", s.yarn_beta_slow);
+  if (s.yarn_log_multiplier > 0) {  // both the same: cos and sin keep their size
+    out.set("mscale", 10 * s.yarn_log_multiplier).set("mscale_all_dim", 10 * s.yarn_log_multiplier);
+  }
+  return out;
+}
+
+}  // namespace
+
+Json shape_config(const ModelShape& s) {
+  Json out;
+  const auto [type, name] = published_names(s);
+  out.set("architectures", Json(Json::Array{Json(name)})).set("model_type", type);
+  out.set("hidden_size", s.width).set("num_hidden_layers", s.layers).set("intermediate_size", s.ffn);
+  out.set("num_attention_heads", s.heads).set("num_key_value_heads", s.kv_lora > 0 ? s.heads : s.kv_heads);
+  out.set("vocab_size", s.vocab).set("max_position_embeddings", s.context).set("rms_norm_eps", s.epsilon);
+  out.set("hidden_act", "silu").set("attention_bias", false).set("tie_word_embeddings", s.tied);
+  out.set("rope_theta", s.rope_base).set("rope_scaling", published_scaling(s));
+  if (s.kv_lora > 0) {
+    out.set("q_lora_rank", s.q_lora > 0 ? Json(s.q_lora) : Json()).set("kv_lora_rank", s.kv_lora);
+    out.set("qk_nope_head_dim", s.nope).set("qk_rope_head_dim", s.rope).set("v_head_dim", s.value);
+    out.set("num_nextn_predict_layers", 0);
+  } else {
+    out.set("head_dim", s.head_columns());
+  }
+  if (s.experts > 0) {
+    out.set("n_routed_experts", s.experts).set("n_shared_experts", s.shared_experts).set("moe_layer_freq", 1);
+    out.set("num_experts_per_tok", s.experts_used).set("moe_intermediate_size", s.expert_ffn);
+    out.set("first_k_dense_replace", s.dense_layers).set("norm_topk_prob", s.sigmoid_gate);
+    out.set("scoring_func", s.sigmoid_gate ? "sigmoid" : "softmax").set("routed_scaling_factor", s.expert_scale);
+    const int64_t groups = std::max<int64_t>(s.groups, 1);
+    out.set("n_group", groups).set("topk_group", groups > 1 ? s.groups_kept : 1);
+    out.set("topk_method", s.sigmoid_gate ? "noaux_tc" : groups > 1 ? "group_limited_greedy" : "greedy");
   }
   return out;
 }

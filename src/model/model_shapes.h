@@ -23,7 +23,7 @@ struct ModelShape {
   std::string_view rope_scaling = "";  // "linear", "yarn", "llama3"
   double rope_factor = 1;
   int64_t rope_original = 0;
-  double yarn_log_multiplier = 0;
+  double yarn_log_multiplier = 0, yarn_beta_fast = 32, yarn_beta_slow = 1;
   // Latent attention: kv_lora > 0. A head has nope + rope columns; all published models have the same.
   int64_t q_lora = 0, kv_lora = 0;
   int64_t nope = 128, rope = 64, value = 128;
@@ -32,6 +32,10 @@ struct ModelShape {
   int64_t groups = 0, groups_kept = 0;
   bool sigmoid_gate = false;  // with correction bias and normalised weights
   double expert_scale = 1;
+  bool tied = false;  // the embedding is the output matrix too
+
+  // Of a head of grouped-query attention.
+  int64_t head_columns() const { return head_dim > 0 ? head_dim : width / heads; }
 };
 
 std::span<const ModelShape> model_shapes();
@@ -46,5 +50,7 @@ ModelShape with_layers(ModelShape shape, int64_t layers);
 // GGUF metadata of the model without its tokenizer. fused: latent attention as older files describe it, for one
 // attn_kv_b tensor in place of attn_k_b and attn_v_b.
 Json shape_metadata(const ModelShape& shape, bool fused);
+// config.json of the model, without the type of its numbers and without its tokenizer's tokens.
+Json shape_config(const ModelShape& shape);
 
 }  // namespace landfall

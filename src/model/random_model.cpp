@@ -9,6 +9,7 @@
 #include "model/architecture.h"
 #include "model/gguf_writer.h"
 #include "model/rope_scaling.h"
+#include "model/shape_tensors.h"
 #include "model/tokenizer/placeholder.h"
 
 namespace landfall {
@@ -53,9 +54,6 @@ struct Plan {
     tensors.push_back({std::move(name), std::move(shape), format});
     contents.push_back(std::move(content));
   }
-  bool has(const std::string& name) const {
-    return std::any_of(tensors.begin(), tensors.end(), [&](const OutputTensor& t) { return t.name == name; });
-  }
 };
 
 // What the residual stream is added to by one sub-layer stays small beside the embedding's 1, for all layers together.
@@ -96,23 +94,14 @@ std::vector<double> zipf_deviations(int64_t experts, int64_t chosen) {
   return out;
 }
 
-void add_weight(Plan& plan, const GgufType& type, const WeightSpec& spec, int64_t layer, int64_t layers) {
-  const auto place =
-      std::find_if(spec.places.begin(), spec.places.end(), [](const WeightPlace& p) { return !p.gguf.empty(); });
-  LANDFALL_CHECK(place != spec.places.end(), spec.name);
-  if (plan.has(place->gguf)) return;  // two weights may share a tensor
-  if (spec.out == 1 && spec.experts == 1) {
+void add_tensor(Plan& plan, const GgufType& type, const FileTensor& t, int64_t layers) {
+  if (t.shape.size() == 1) {
     std::vector<float> ones;
-    if (!ends(place->gguf, ".bias")) ones.assign(static_cast<size_t>(spec.in), 1.0f);
-    return plan.add(place->gguf, {spec.in}, format_by_name("F32"), {0.02, std::move(ones)});
+    if (!ends(t.name, ".bias")) ones.assign(static_cast<size_t>(t.columns()), 1.0f);
+    return plan.add(t.name, t.shape, t.format, {0.02, std::move(ones)});
   }
-  std::vector<int64_t> shape = {spec.out, spec.in};
-  if (place->period > 0)
-    shape[0] = spec.experts * place->period;
-  else if (spec.experts > 1)
-    shape.insert(shape.begin(), spec.experts);
-  plan.add(place->gguf, std::move(shape), gguf_format(type, place->gguf, spec.in, layer, layers),
-           {standard_deviation(place->gguf, spec.in, layers), {}});
+  plan.add(t.name, t.shape, gguf_format(type, t.name, t.columns(), layer_in(t.name), layers),
+           {standard_deviation(t.name, t.columns(), layers), {}});
 }
 
 // Every router's rows, popular experts scattered over the layer.
@@ -137,35 +126,15 @@ Json metadata_of(const RandomModel& what, const GgufType& type) {
 
 Result<Plan> plan_of(const RandomModel& what, const GgufType& type) {
   const ModelShape& shape = what.shape;
-  // The architecture itself says which tensors it reads. What it asks its files while parsing is answered here.
-  auto stub = [](std::string name, std::vector<int64_t> dims) {
-    FileTensor t;
-    t.name = std::move(name);
-    t.shape = std::move(dims);
-    return t;
-  };
-  std::vector<FileTensor> asked;
-  asked.push_back(stub("token_embd.weight", {shape.vocab, shape.width}));
-  asked.push_back(stub("output.weight", {shape.vocab, shape.width}));
-  if (shape.sigmoid_gate)
-    asked.push_back(stub("blk." + std::to_string(shape.dense_layers) + ".exp_probs_b.bias", {shape.experts}));
-  if (what.fused) asked.push_back(stub("blk.0.attn_kv_b.weight", {1, 1}));
-  LANDFALL_ASSIGN(const ModelSource source, ModelSource::described(metadata_of(what, type), std::move(asked)));
-  LANDFALL_ASSIGN(const Architecture* architecture, find_architecture(source.architecture));
-  ConfigReader reader(source);
-  Config config;
-  architecture->parse(reader, config);
-  LANDFALL_TRY(reader.status());
-  if (what.zipf && config.experts == 0)
+  if (what.zipf && shape.experts == 0)
     return Status(Code::invalid_argument, std::string(shape.name) + " has no experts to choose between");
+  LANDFALL_ASSIGN(const std::vector<FileTensor> tensors,
+                  shape_tensors(ModelSource::Kind::gguf, shape, metadata_of(what, type), what.fused));
   Plan plan;
-  for (int64_t layer = -1; layer < config.layers; ++layer) {
-    for (const WeightSpec& spec : architecture->weights(config, layer))
-      add_weight(plan, type, spec, layer, config.layers);
-  }
-  if (what.zipf) skew_routers(plan, config.experts, config.router.experts_per_row, what.seed);
+  for (const FileTensor& t : tensors) add_tensor(plan, type, t, shape.layers);
+  if (what.zipf) skew_routers(plan, shape.experts, shape.experts_used, what.seed);
   if (shape.rope_scaling == "llama3") {
-    const int64_t dims = config.rope_dims;
+    const int64_t dims = shape.head_columns();
     const auto plain = plain_frequencies(dims, shape.rope_base);
     const auto scaled =
         llama3_frequencies(dims, shape.rope_base, shape.rope_factor, 1, 4, static_cast<double>(shape.rope_original));

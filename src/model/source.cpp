@@ -78,11 +78,12 @@ Status ModelSource::add(FileTensor tensor) {
   return {};
 }
 
-Result<ModelSource> ModelSource::described(Json metadata, std::vector<FileTensor> tensors) {
+Result<ModelSource> ModelSource::described(Kind kind, Json config, std::vector<FileTensor> tensors) {
   ModelSource out;
-  out.architecture = metadata["general.architecture"].string();
-  out.path = metadata["general.name"].string();
-  out.config = std::move(metadata);
+  out.kind = kind;
+  out.architecture = config[kind == Kind::gguf ? "general.architecture" : "model_type"].string();
+  out.path = config["general.name"].string();
+  out.config = std::move(config);
   for (FileTensor& tensor : tensors) LANDFALL_TRY(out.add(std::move(tensor)));
   return out;
 }

@@ -45,8 +45,8 @@ class ModelSource {
 
   // `path`: a .gguf file (any part of a split one), a .safetensors file, or a folder with either.
   static Result<ModelSource> open(Env& env, const std::string& path);
-  // A model that is in no file yet: GGUF metadata, and those tensors, by name and shape, that parsing it asks for.
-  static Result<ModelSource> described(Json metadata, std::vector<FileTensor> tensors);
+  // A model that is in no file yet: config.json or GGUF metadata, and tensors by name and shape.
+  static Result<ModelSource> described(Kind kind, Json config, std::vector<FileTensor> tensors);
 
   Kind kind = Kind::gguf;
   std::string path;                // of the first file or the folder

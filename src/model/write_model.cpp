@@ -9,7 +9,11 @@
 #include "model/gguf_types.h"
 #include "model/gguf_writer.h"
 #include "model/new_folder.h"
+#include "model/other_layout.h"
+#include "model/row_order.h"
 #include "model/safetensors_writer.h"
+#include "model/tokenizer/write_tokenizer.h"
+#include "tensor/access.h"
 
 namespace landfall {
 namespace {
@@ -21,35 +25,36 @@ struct Part {
   int64_t first;
   const Weight* weight;
   int64_t expert;
+  int64_t (*row_of)(const Model& model, int64_t row);  // null: the rows of the weight as they stand
 };
-
-// The layer in a tensor's name, or -1.
-int64_t layer_in(const std::string& name) {
-  for (const std::string_view prefix : {"blk.", "model.layers."}) {
-    if (name.starts_with(prefix)) return std::strtoll(name.c_str() + prefix.size(), nullptr, 10);
-  }
-  return -1;
-}
 
 // The new file's tensors, in the order of `source.tensors()` without those that are left out, and where the numbers of
 // each come from.
 class Layout {
  public:
-  Layout(const ModelSource& source, const Model& model) : source_(source), model_(model) {}
+  // `source` and `model` are as the new files have them: what was read, or its description in the other layout.
+  // `numbers` is the model that was read.
+  Layout(const ModelSource& source, const Model& model, const Model& numbers)
+      : source_(source), model_(model), numbers_(numbers) {}
 
   Status make(const std::function<const Format*(const FileTensor&)>& choose) {
     for (const Weight& w : model_.weights()) {
       const WeightSpec& spec = model_.spec(w);
+      const Weight& read = numbers_.weight(model_.layer_of(w), spec.name);
+      const bool here = is_permuted(model_, w), there = is_permuted(numbers_, read);
       for (int64_t e = 0; e < w.experts; ++e) {
         const FileRows at = file_rows(source_, spec, e);
-        parts[at.tensor].push_back({at.first, &w, e});
+        parts[at.tensor].push_back({at.first, &read, e,
+                                    here == there ? nullptr
+                                    : here        ? half_split_row
+                                                  : interleaved_row});
       }
     }
     // Files of a tied model may hold the embedding a second time.
     const FileTensor* copy = model_.config().tied ? source_.find("lm_head.weight") : nullptr;
     const Weight& embedding = model_.weight(-1, "token_embd");
     if (copy && copy->shape == std::vector<int64_t>{embedding.out, embedding.in})
-      parts[copy].push_back({0, &embedding, 0});
+      parts[copy].push_back({0, &embedding, 0, nullptr});
     for (auto& [tensor, its_parts] : parts)
       std::sort(its_parts.begin(), its_parts.end(), [](const Part& a, const Part& b) { return a.first < b.first; });
     for (const FileTensor& t : source_.tensors()) {
@@ -103,13 +108,14 @@ class Layout {
 
   const ModelSource& source_;
   const Model& model_;
+  const Model& numbers_;
 };
 
 // The numbers of the tensors of a layout.
 class Numbers {
  public:
-  Numbers(const ModelSource& source, const Layout& layout, ThreadPool& pool, const WeightRows& rows)
-      : source_(source), layout_(layout), pool_(pool), rows_(rows) {}
+  Numbers(const ModelSource& source, const Model& model, const Layout& layout, ThreadPool& pool, const WeightRows& rows)
+      : source_(source), model_(model), layout_(layout), pool_(pool), rows_(rows) {}
 
   // As FillRows.
   Status operator()(size_t tensor, int64_t first, int64_t count, std::span<std::byte> out) const {
@@ -138,7 +144,7 @@ class Numbers {
         row += done;
       }
     });
-    if (first + count == to.rows()) source_.release(from);
+    if (first + count == to.rows() && source_.find(from.name) == &from) source_.release(from);
     return failure;
   }
 
@@ -153,6 +159,10 @@ class Numbers {
       if (after != parts.begin()) {
         const Part& p = *(after - 1);
         const int64_t within = row - p.first, count = std::min(most, p.weight->out - within);
+        if (count > 0 && p.row_of) {
+          rows_(*p.weight, p.expert, p.row_of(model_, within), 1, numbers.data());
+          return int64_t{1};
+        }
         if (count > 0) {
           rows_(*p.weight, p.expert, within, count, numbers.data());
           return count;
@@ -177,7 +187,8 @@ class Numbers {
     return {};
   }
 
-  const ModelSource& source_;
+  const ModelSource& source_;  // that was read, and its model
+  const Model& model_;
   const Layout& layout_;
   ThreadPool& pool_;
   const WeightRows& rows_;
@@ -222,14 +233,25 @@ Result<std::string> torch_name(const std::string& type) {
                                             "'; F32, BF16 and F16 are possible");
 }
 
-// What is written in this type; whether that is possible.
-Result<Layout> layout_of(const ModelSource& source, const Model& model, const std::string& type) {
+// The description of a model where it is to be written in another layout than it was read in; whether it can be
+// written.
+Result<std::optional<OtherLayout>> other_layout(const ModelSource& source, const Model& model,
+                                                ModelSource::Kind layout) {
   if (!source.packed.empty()) {
     return Status(Code::unsupported, "'" + source.path +
                                          "' is packed for this program alone and has no layout to write a model in; "
                                          "give the GGUF file or folder that it was packed from");
   }
-  Layout layout(source, model);
+  std::optional<OtherLayout> out;
+  if (layout != source.kind) {
+    LANDFALL_ASSIGN(out, describe_in(layout, source, model));
+  }
+  return out;
+}
+
+// What is written in this type; arguments as Layout's.
+Result<Layout> layout_of(const ModelSource& source, const Model& model, const Model& numbers, const std::string& type) {
+  Layout layout(source, model, numbers);
   const Format* f32 = format_by_name("F32");
   if (source.kind == ModelSource::Kind::gguf) {
     LANDFALL_ASSIGN(const GgufType gguf, find_gguf_type(type));
@@ -245,8 +267,36 @@ Result<Layout> layout_of(const ModelSource& source, const Model& model, const st
   return layout;
 }
 
+Status copy_beside(Env& env, const std::string& from, const std::string& folder) {
+  LANDFALL_ASSIGN(const auto entries, env.list(from));
+  for (const DirectoryEntry& entry : entries) {
+    if (entry.is_directory || !goes_along(entry.name)) continue;
+    LANDFALL_ASSIGN(const std::string bytes, env.read(join_path(from, entry.name)));
+    LANDFALL_TRY(write_file(env, join_path(folder, entry.name), bytes));
+  }
+  return {};
+}
+
+// The files that copy_beside() would copy, made from what a GGUF file says.
+Status write_beside(Env& env, const std::optional<TokenizerSpec>& tokenizer, const std::string& folder) {
+  if (!tokenizer) return {};
+  Json generation, ends{Json::Array{}};
+  if (tokenizer->bos >= 0) generation.set("bos_token_id", tokenizer->bos);
+  for (const int32_t id : {tokenizer->eos, tokenizer->eot})
+    if (id >= 0) ends.push(id);
+  generation.set("eos_token_id", std::move(ends));
+  const auto write = [&](const char* name, const Json& json) {
+    return write_file(env, join_path(folder, name), json.dump(2) + "\n");
+  };
+  LANDFALL_TRY(write("tokenizer.json", tokenizer_json(*tokenizer)));
+  LANDFALL_TRY(write("tokenizer_config.json", tokenizer_config_json(*tokenizer)));
+  return write("generation_config.json", generation);
+}
+
+// `source` as the folder has it; `beside` writes what goes along.
 Status write_hugging_face(Env& env, const ModelSource& source, const std::string& type, const Layout& layout,
-                          const Numbers& numbers, const std::string& path, const WriteProgress& progress) {
+                          const Numbers& numbers, const std::string& path, const WriteProgress& progress,
+                          const std::function<Status(const std::string& folder)>& beside) {
   LANDFALL_ASSIGN(const std::string named, torch_name(type));
   Json config = without(source.config, "quantization_config");
   config.set(config.find("dtype") ? "dtype" : "torch_dtype", named);
@@ -254,13 +304,7 @@ Status write_hugging_face(Env& env, const ModelSource& source, const std::string
     LANDFALL_TRY(
         write_safetensors(env, join_path(folder, "model.safetensors"), layout.tensors, std::cref(numbers), progress));
     LANDFALL_TRY(write_file(env, join_path(folder, "config.json"), config.dump(2) + "\n"));
-    LANDFALL_ASSIGN(const auto entries, env.list(source.path));
-    for (const DirectoryEntry& entry : entries) {
-      if (entry.is_directory || !goes_along(entry.name)) continue;
-      LANDFALL_ASSIGN(const std::string bytes, env.read(join_path(source.path, entry.name)));
-      LANDFALL_TRY(write_file(env, join_path(folder, entry.name), bytes));
-    }
-    return {};
+    return beside(folder);
   });
 }
 
@@ -276,27 +320,42 @@ GgufMetadata metadata_of(const ModelSource& source, const GgufType& type) {
   return out;
 }
 
-Status write_gguf_model(Env& env, const ModelSource& source, const std::string& type_name, const Layout& layout,
-                        const Numbers& numbers, const std::string& path, const WriteProgress& progress) {
-  LANDFALL_ASSIGN(const GgufType type, find_gguf_type(type_name));
-  return write_gguf(env, path, metadata_of(source, type), layout.tensors, std::cref(numbers), progress);
+GgufMetadata metadata_of(const OtherLayout& other, const GgufType& type) {
+  Json metadata = other.source.config;
+  metadata.set("general.file_type", type.number);
+  if (other.tokenizer) add_tokenizer_metadata(metadata, *other.tokenizer);
+  return encode_metadata(metadata);
 }
 
 }  // namespace
 
-Status check_writable(const ModelSource& source, const Model& model, const std::string& type) {
-  return layout_of(source, model, type).status();
+WeightRows own_rows() {
+  return [](const Weight& weight, int64_t expert, int64_t first, int64_t count, float* out) {
+    unpack_rows(weight, expert, first, count, out);
+  };
 }
 
-Status write_model(Env& env, ThreadPool& pool, const ModelSource& source, const Model& model, const std::string& type,
+Status check_writable(const ModelSource& source, const Model& model, const WriteAs& as) {
+  LANDFALL_ASSIGN(const auto other, other_layout(source, model, as.layout));
+  return layout_of(other ? other->source : source, other ? other->model : model, model, as.type).status();
+}
+
+Status write_model(Env& env, ThreadPool& pool, const ModelSource& source, const Model& model, const WriteAs& as,
                    const WeightRows& rows, const std::string& path, const WriteProgress& progress) {
   if (std::find(source.files.begin(), source.files.end(), path) != source.files.end())
     return Status(Code::invalid_argument, "'" + path + "' is the model that is read; name another file");
-  LANDFALL_ASSIGN(const Layout layout, layout_of(source, model, type));
-  const Numbers numbers(source, layout, pool, rows);
-  if (source.kind == ModelSource::Kind::gguf)
-    return write_gguf_model(env, source, type, layout, numbers, path, progress);
-  return write_hugging_face(env, source, type, layout, numbers, path, progress);
+  LANDFALL_ASSIGN(const auto other, other_layout(source, model, as.layout));
+  const ModelSource& target = other ? other->source : source;
+  LANDFALL_ASSIGN(const Layout layout, layout_of(target, other ? other->model : model, model, as.type));
+  const Numbers numbers(source, model, layout, pool, rows);
+  if (as.layout == ModelSource::Kind::gguf) {
+    LANDFALL_ASSIGN(const GgufType type, find_gguf_type(as.type));
+    const GgufMetadata metadata = other ? metadata_of(*other, type) : metadata_of(source, type);
+    return write_gguf(env, path, metadata, layout.tensors, std::cref(numbers), progress);
+  }
+  return write_hugging_face(env, target, as.type, layout, numbers, path, progress, [&](const std::string& folder) {
+    return other ? write_beside(env, other->tokenizer, folder) : copy_beside(env, source.path, folder);
+  });
 }
 
 }  // namespace landfall

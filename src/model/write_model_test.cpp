@@ -15,6 +15,7 @@
 #include "model/packed.h"
 #include "model/testing.h"
 #include "model/testing_gguf.h"
+#include "model/tokenizer/tokenizer.h"
 #include "tensor/access.h"
 
 namespace landfall {
@@ -25,10 +26,7 @@ std::string new_path(const std::string& end) {
   return temporary_path("written_" + std::to_string(count++) + end);
 }
 
-// The model's own numbers.
-void as_loaded(const Weight& w, int64_t expert, int64_t first, int64_t count, float* out) {
-  unpack_rows(w, expert, first, count, out);
-}
+const WeightRows as_loaded = own_rows();
 
 // Numbers that no other place of the model has, with little to round.
 float number_of(const Weight& w, int64_t expert, int64_t row, int64_t column) {
@@ -43,7 +41,15 @@ void others(const Weight& w, int64_t expert, int64_t first, int64_t count, float
 Status write(const LoadedModel& from, const std::string& type, const WeightRows& rows, const std::string& path,
              const WriteProgress& progress = nullptr, Env& env = Env::real()) {
   ThreadPool pool(2);
-  return write_model(env, pool, from.source, from.model, type, rows, path, progress);
+  return write_model(env, pool, from.source, from.model, {from.source.kind, type}, rows, path, progress);
+}
+
+// In the layout that the model did not come from.
+Status cross(const LoadedModel& from, const std::string& type, const WeightRows& rows, const std::string& path) {
+  ThreadPool pool(2);
+  const auto layout =
+      from.source.kind == ModelSource::Kind::gguf ? ModelSource::Kind::hugging_face : ModelSource::Kind::gguf;
+  return write_model(Env::real(), pool, from.source, from.model, {layout, type}, rows, path, nullptr);
 }
 
 std::vector<float> numbers(const Weight& w) {
@@ -113,6 +119,65 @@ TEST_P(WriteModel, OtherNumbersArriveWhereTheyBelongAndAreRounded) {
   }
 }
 
+// What GGUF files have no word for.
+bool only_in_folders(const std::string& variant) {
+  return variant == "qwen3_yarn_attn_factor" ||
+         variant == "deepseek_v3_plain_q";  // mscale beside another mscale_all_dim
+}
+
+TEST_P(WriteModel, AsGgufItAnswersAsTheReferenceAndComesBack) {
+  const Golden golden = read_golden(GetParam());
+  const LoadedModel first = load_for_test(write_golden_model(golden, Json()));
+  const std::string path = new_path(".gguf");
+  const Status written = cross(first, "F32", as_loaded, path);
+  if (only_in_folders(GetParam())) {
+    EXPECT_EQ(written.code(), Code::unsupported);
+    EXPECT_NE(written.message().find("rotary"), std::string::npos) << written.message();
+    return;
+  }
+  ASSERT_TRUE(written.ok()) << written.message();
+  const LoadedModel gguf = load_for_test(path);
+  EXPECT_EQ(gguf.source.kind, ModelSource::Kind::gguf);
+  EXPECT_LE(largest_difference(logits_of(gguf, golden), golden.logits, golden.vocab), golden.tolerance);
+
+  const std::string folder = new_path("");
+  const Status back = cross(gguf, "F32", as_loaded, folder);
+  ASSERT_TRUE(back.ok()) << back.message();
+  const LoadedModel again = load_for_test(folder);
+  ASSERT_EQ(again.model.weights().size(), first.model.weights().size());
+  for (size_t i = 0; i < again.model.weights().size(); ++i)
+    ASSERT_EQ(numbers(again.model.weights()[i]), numbers(first.model.weights()[i])) << first.model.weights()[i].name;
+  EXPECT_LE(largest_difference(logits_of(again, golden), golden.logits, golden.vocab), golden.tolerance);
+  // The configuration says the same as the published one where that says something.
+  for (const char* key : {"model_type",
+                          "architectures",
+                          "hidden_size",
+                          "num_hidden_layers",
+                          "vocab_size",
+                          "num_attention_heads",
+                          "num_key_value_heads",
+                          "intermediate_size",
+                          "q_lora_rank",
+                          "kv_lora_rank",
+                          "qk_nope_head_dim",
+                          "qk_rope_head_dim",
+                          "v_head_dim",
+                          "n_routed_experts",
+                          "n_shared_experts",
+                          "num_experts_per_tok",
+                          "moe_intermediate_size",
+                          "first_k_dense_replace",
+                          "scoring_func",
+                          "topk_method",
+                          "n_group",
+                          "topk_group",
+                          "tie_word_embeddings"}) {
+    const Json& published = golden.config[key];
+    if (published.is_null()) continue;
+    EXPECT_EQ(again.source.config[key].dump(), published.dump()) << key;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Goldens, WriteModel, testing::ValuesIn(golden_variants()), variant_name);
 
 // GGUF files of two families, in every layout that is written.
@@ -164,6 +229,51 @@ TEST(WriteGguf, OtherNumbersArriveWhereTheyBelongAndAreRounded) {
         }
       }
     }
+  }
+}
+
+TEST(WriteGguf, OfAnotherWriterBecomesTheReferencesFolder) {
+  const Golden deepseek = read_golden("deepseek_v3"), llama = read_golden("llama_llama3");
+  for (const auto& [name, file] : gguf_files(deepseek, llama)) {
+    const LoadedModel first = load_for_test(file);
+    const std::string path = new_path("");
+    const Status written = cross(first, "F32", as_loaded, path);
+    if (name == "split") {
+      EXPECT_NE(written.message().find("attn_kv_b"), std::string::npos) << written.message();
+      continue;
+    }
+    ASSERT_TRUE(written.ok()) << written.message();
+    const Golden& golden = name == "llama" ? llama : deepseek;
+    const LoadedModel again = load_for_test(path), published = load_for_test(write_golden_model(golden, Json()));
+    ASSERT_EQ(again.model.weights().size(), published.model.weights().size());
+    for (size_t i = 0; i < again.model.weights().size(); ++i)
+      ASSERT_EQ(numbers(again.model.weights()[i]), numbers(published.model.weights()[i])) << name;
+    EXPECT_LE(largest_difference(logits_of(again, golden), golden.logits, golden.vocab), golden.tolerance) << name;
+  }
+}
+
+TEST(WriteModel, TheTokenizerGoesOverToTheOtherLayout) {
+  const std::string folder = write_text_model("qwen2");
+  const LoadedModel first = load_for_test(folder);
+  const TokenizerSpec& own = *first.source.tokenizer;
+  const std::string file = new_path(".gguf"), back = new_path("");
+  Status written = cross(first, "BF16", as_loaded, file);
+  ASSERT_TRUE(written.ok()) << written.message();
+  const LoadedModel gguf = load_for_test(file);
+  ASSERT_TRUE(gguf.source.tokenizer.has_value());
+  EXPECT_EQ(static_cast<int64_t>(gguf.source.tokenizer->tokens.size()), gguf.model.config().vocab);
+  written = cross(gguf, "BF16", as_loaded, back);
+  ASSERT_TRUE(written.ok()) << written.message();
+  const LoadedModel again = load_for_test(back);
+  ASSERT_TRUE(again.source.tokenizer.has_value()) << again.source.tokenizer_problem;
+  const std::string text = "Zwölf Boote, 3.5 Knoten!";
+  for (const LoadedModel* other : {&gguf, &again}) {
+    const TokenizerSpec& spec = *other->source.tokenizer;
+    EXPECT_EQ(Tokenizer::create(spec)->encode(text), Tokenizer::create(own)->encode(text));
+    EXPECT_EQ(spec.eos, own.eos);
+    EXPECT_EQ(spec.bos, own.bos);
+    EXPECT_EQ(spec.add_bos, own.add_bos);
+    EXPECT_EQ(spec.chat_template, own.chat_template);
   }
 }
 
@@ -258,8 +368,10 @@ TEST(WriteModel, WhatCannotBeWrittenIsSaid) {
   EXPECT_EQ(forms.code(), Code::unsupported);
   EXPECT_NE(forms.message().find("attn_k_b"), std::string::npos) << forms.message();
   // Known from the files alone, before any weight is read.
-  EXPECT_EQ(check_writable(two.source, *describe_model(two.source), "F32").message(), forms.message());
-  EXPECT_TRUE(check_writable(folder.source, *describe_model(folder.source), "F32").ok());
+  const auto kind = ModelSource::Kind::hugging_face;
+  EXPECT_EQ(check_writable(two.source, *describe_model(two.source), {ModelSource::Kind::gguf, "F32"}).message(),
+            forms.message());
+  EXPECT_TRUE(check_writable(folder.source, *describe_model(folder.source), {kind, "F32"}).ok());
   EXPECT_NE(write(two, "F33", as_loaded, new_path(".gguf")).message().find("Q4_K_M"), std::string::npos);
   EXPECT_EQ(write(two, "F32", as_loaded, both).code(), Code::invalid_argument) << "the source stays";
   std::string bytes;

@@ -219,7 +219,7 @@ Status write_result(CommandContext& context, const std::string& out, const Model
   {
     Progress progress(context.env, "writing the model");
     LANDFALL_TRY(write_model(
-        context.env, pool, source, model, type_of_result(context.arguments, source),
+        context.env, pool, source, model, {source.kind, type_of_result(context.arguments, source)},
         [&](const Weight& weight, int64_t expert, int64_t first, int64_t count, float* to) {
           trainable.rows(weight, expert, first, count, to);
         },
@@ -260,7 +260,7 @@ Status run(CommandContext& context) {
   LANDFALL_ASSIGN(ModelSource source, ModelSource::open(context.env, path));
   if (!source.tokenizer) return Status(Code::unsupported, source.tokenizer_problem);
   LANDFALL_ASSIGN(Model model, describe_model(source));
-  LANDFALL_TRY(check_writable(source, model, type_of_result(a, source)));
+  LANDFALL_TRY(check_writable(source, model, {source.kind, type_of_result(a, source)}));
   LANDFALL_ASSIGN(const ExampleEncoder encoder, ExampleEncoder::create(*source.tokenizer));
   LANDFALL_TRY(check_vocabulary(encoder.tokenizer(), model.config().vocab));
   if (lora) LANDFALL_TRY(check_targets(model, additions.targets));

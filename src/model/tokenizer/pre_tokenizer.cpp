@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 #include "model/tokenizer/expression_dialect.h"
 #include "model/tokenizer/unicode_stand_ins.h"
@@ -85,6 +86,35 @@ constexpr Alias kAliases[] = {
 // same matches in pieces without line breaks.
 std::string adapted(std::string_view pattern) { return pattern == R"(\s+$)" ? R"((?<!\s)\s+$)" : std::string(pattern); }
 
+// The same expression in one spelling: files have the characters themselves where the table has their numbers, and line
+// breaks both ways.
+std::string one_spelling(std::string_view pattern) {
+  std::string out;
+  while (!pattern.empty()) {
+    const size_t close = pattern.starts_with(R"(\x{)") ? pattern.find('}') : std::string_view::npos;
+    uint32_t character = 0;
+    if (close != std::string_view::npos &&
+        std::from_chars(pattern.data() + 3, pattern.data() + close, character, 16).ptr == pattern.data() + close &&
+        character >= 0x80) {
+      append_utf8(out, character);
+      pattern.remove_prefix(close + 1);
+      continue;
+    }
+    switch (pattern[0]) {
+      case '\r':
+        out += "\\r";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      default:
+        out += pattern[0];
+    }
+    pattern.remove_prefix(1);
+  }
+  return out;
+}
+
 struct FreeCode {
   void operator()(pcre2_code* code) const { pcre2_code_free(code); }
 };
@@ -112,6 +142,15 @@ std::optional<TextRules> named_text_rules(std::string_view name) {
   }
   for (const NamedRules& row : table()) {
     if (row.name == name) return TextRules{{row.patterns.begin(), row.patterns.end()}, row.nfc, row.ignore_merges};
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string_view> name_of_text_rules(const TextRules& rules) {
+  for (const NamedRules& row : table()) {
+    const bool same = std::equal(row.patterns.begin(), row.patterns.end(), rules.patterns.begin(), rules.patterns.end(),
+                                 [](auto a, const auto& b) { return one_spelling(a) == one_spelling(b); });
+    if (same && row.nfc == rules.nfc && row.ignore_merges == rules.ignore_merges) return row.name;
   }
   return std::nullopt;
 }

@@ -25,6 +25,8 @@ struct TextRules {
 
 // The rules of a published pre-tokenizer, by the name that GGUF files use; nothing for an unknown name.
 std::optional<TextRules> named_text_rules(std::string_view name);
+// The name of rules that some file spells out; nothing where GGUF files have none for them.
+std::optional<std::string_view> name_of_text_rules(const TextRules& rules);
 // Those names, for messages.
 std::string known_text_rules();
 

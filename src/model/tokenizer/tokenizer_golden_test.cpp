@@ -5,6 +5,7 @@
 #include "model/testing.h"
 #include "model/tokenizer/nfc.h"
 #include "model/tokenizer/tokenizer.h"
+#include "model/tokenizer/write_tokenizer.h"
 
 namespace landfall {
 namespace {
@@ -76,6 +77,31 @@ TEST_P(TokenizerGolden, ids_equal_the_reference_and_decode_returns_the_text) {
     ASSERT_EQ(streamed, expected) << "line " << i;  // before finish(): nothing complete is held back
     ASSERT_EQ(stream.finish(), "");
   }
+}
+
+TEST(TokenizerNames, the_steps_of_published_files_have_the_names_that_gguf_gives_them) {
+  for (const std::string name :
+       {"deepseek-llm", "deepseek-coder", "deepseek-v3", "qwen2", "llama-bpe", "smollm", "gpt-2"}) {
+    const auto spec = parse_tokenizer_json(read_json_file(kGoldenTokenizers + name + ".json"), Json());
+    ASSERT_TRUE(spec.ok()) << spec.status().message();
+    const auto found = name_of_text_rules(*spec->rules);
+    ASSERT_TRUE(found.has_value()) << name;
+    if (name == "qwen2")
+      EXPECT_EQ(*found, "deepseek-r1-qwen") << "the same rules under two names";
+    else
+      EXPECT_EQ(*found, name);
+    // And as a file again they are the same steps.
+    TokenizerSpec named = *spec;
+    named.pre = *found;
+    named.rules.reset();
+    const auto again = parse_tokenizer_json(tokenizer_json(named), Json());
+    ASSERT_TRUE(again.ok()) << again.status().message();
+    EXPECT_EQ(name_of_text_rules(*again->rules), found);
+    EXPECT_EQ(again->tokens, spec->tokens);
+    EXPECT_EQ(again->types, spec->types);
+    EXPECT_EQ(again->merges, spec->merges);
+  }
+  EXPECT_FALSE(name_of_text_rules({{"\\p{L}+"}}).has_value());
 }
 
 INSTANTIATE_TEST_SUITE_P(Published, TokenizerGolden,

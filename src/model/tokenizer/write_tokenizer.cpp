@@ -20,13 +20,39 @@ Json pre_tokenizer(const TextRules& rules) {
   return Json().set("type", "Sequence").set("pretokenizers", std::move(steps));
 }
 
+// What stands before and behind a text, as the published library has it.
+Json post_processor(const TokenizerSpec& spec) {
+  Json before{Json::Array{}}, behind{Json::Array{}}, tokens{Json::Object{}};
+  const auto add = [&](Json& side, bool wanted, int32_t id) {
+    if (!wanted || id < 0) return;
+    const std::string& text = spec.tokens[static_cast<size_t>(id)];
+    side.push(Json().set("SpecialToken", Json().set("id", text).set("type_id", 0)));
+    const Json::Array ids = {Json(id)}, texts = {Json(text)};
+    tokens.set(text, Json().set("id", text).set("ids", ids).set("tokens", texts));
+  };
+  add(before, spec.add_bos, spec.bos);
+  add(behind, spec.add_eos, spec.eos);
+  if (tokens.object().empty()) return byte_level(false);
+  const auto around = [&](const char* sequence, int type, const Json& so_far) {
+    Json::Array out = so_far.array();
+    for (const Json& token : before.array()) out.push_back(token);
+    out.push_back(Json().set("Sequence", Json().set("id", sequence).set("type_id", type)));
+    for (const Json& token : behind.array()) out.push_back(token);
+    return Json(std::move(out));
+  };
+  const Json single = around("A", 0, Json(Json::Array{}));
+  Json out;
+  out.set("type", "TemplateProcessing").set("single", single).set("pair", around("B", 1, single));
+  return out.set("special_tokens", std::move(tokens));
+}
+
 bool is_added(int32_t type) { return type == kTokenControl || type == kTokenUserDefined; }
 
 }  // namespace
 
 Json tokenizer_json(const TokenizerSpec& spec) {
   const std::optional<TextRules> rules = named_text_rules(spec.pre);
-  LANDFALL_CHECK(rules && !rules->nfc && spec.types.size() == spec.tokens.size(), spec.pre);
+  LANDFALL_CHECK(rules && spec.types.size() == spec.tokens.size(), spec.pre);
   Json added{Json::Array{}};
   Json::Object vocab;
   for (size_t id = 0; id < spec.tokens.size(); ++id) {
@@ -50,7 +76,9 @@ Json tokenizer_json(const TokenizerSpec& spec) {
   model.set("vocab", std::move(vocab)).set("merges", std::move(merges));
   Json out;
   out.set("version", "1.0").set("truncation", nullptr).set("padding", nullptr).set("added_tokens", std::move(added));
-  out.set("normalizer", nullptr).set("pre_tokenizer", pre_tokenizer(*rules)).set("post_processor", byte_level(false));
+  out.set("normalizer", rules->nfc ? Json().set("type", "NFC") : Json())
+      .set("pre_tokenizer", pre_tokenizer(*rules))
+      .set("post_processor", post_processor(spec));
   return out.set("decoder", byte_level(true)).set("model", std::move(model));
 }
 
@@ -64,7 +92,7 @@ Json tokenizer_config_json(const TokenizerSpec& spec) {
   token("eos_token", spec.eos);
   token("pad_token", spec.pad);
   out.set("chat_template", spec.chat_template).set("clean_up_tokenization_spaces", false);
-  return out.set("tokenizer_class", "LlamaTokenizerFast");  // as DeepSeek's own: it heeds add_bos_token
+  return out.set("tokenizer_class", "PreTrainedTokenizerFast");  // which does what tokenizer.json says
 }
 
 void add_tokenizer_metadata(Json& metadata, const TokenizerSpec& spec) {
@@ -78,6 +106,7 @@ void add_tokenizer_metadata(Json& metadata, const TokenizerSpec& spec) {
   };
   token("bos_token_id", spec.bos);
   token("eos_token_id", spec.eos);
+  token("eot_token_id", spec.eot);
   token("padding_token_id", spec.pad);
   metadata.set("tokenizer.ggml.add_bos_token", spec.add_bos).set("tokenizer.ggml.add_eos_token", spec.add_eos);
   if (!spec.chat_template.empty()) metadata.set("tokenizer.chat_template", spec.chat_template);
