@@ -2,11 +2,15 @@
 // under callgrind, or in turn with a loop that never changes, for times on a machine whose speed moves.
 //
 //   kernel_guard run SET     each case once inside landfall_guard_region(); prints the names in order
-//   kernel_guard time SET    each case: its time over that of the frozen loop, median of 31 turns; a line of JSON
+//   kernel_guard time SET    each case: its time over that of a frozen loop that multiplies, median of 31 turns; a line
+//                            of JSON
+//   kernel_guard memory SET  the same of weights that lie in memory, over that of a loop that reads
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -99,6 +103,43 @@ std::vector<Case> cases(bool timed) {
   return all;
 }
 
+// Weights that no cache holds: copies of a matrix, one after another.
+constexpr int64_t kFarBytes = int64_t{256} << 20;
+
+std::vector<Case> far_cases() {
+  std::vector<Case> all;
+  const int64_t out = 2048, in = 2048;
+  for (const auto& [name, count] : {std::pair("Q4_0", 1), {"Q4_K", 1}, {"Q6_K", 1}, {"BF16", 1}, {"Q4_K", 8}}) {
+    const std::string format = name;
+    const int32_t rows = count;
+    all.push_back({"linear " + format + " x" + std::to_string(rows) + " from memory",
+                   {{0, rows, 0, 0, false}},
+                   {},
+                   [=](Ctx& ctx, OpInputs& inputs) -> Call {
+                     const Tensor x = inputs.tensor(ctx, {rows, in});
+                     const Weight& w = inputs.weight(format, 1, out, in);
+                     const int64_t size = weight_bytes(w);
+                     const std::shared_ptr<Buffer> memory = Buffer::allocate(static_cast<size_t>(kFarBytes));
+                     LANDFALL_CHECK(memory != nullptr);
+                     std::vector<Weight> copies;
+                     for (int64_t at = 0; at + size <= kFarBytes; at += (size + 63) / 64 * 64) {
+                       std::memcpy(memory->host() + at, w.buffer->host() + w.offset, static_cast<size_t>(size));
+                       copies.push_back(w);
+                       copies.back().buffer = memory.get();
+                       copies.back().offset = at;
+                     }
+                     return [&ctx, x, memory, copies = std::move(copies)] {
+                       for (const Weight& copy : copies) {
+                         const Arena::Mark mark = ctx.arena.mark();
+                         (void)linear(ctx, x, copy);
+                         ctx.arena.rewind(mark);
+                       }
+                     };
+                   }});
+  }
+  return all;
+}
+
 // Makes the case ready and hands the call to `use`, which may call it many times.
 void with_case(const Case& c, KernelSet set, const std::function<void(const Call&)>& use) {
   const TestBatch batch(c.runs);
@@ -122,7 +163,7 @@ double median(std::vector<double> values) {
 }
 
 // Of the case over the frozen loop, both some milliseconds long.
-double relative_time(const Call& call, KernelSet set) {
+double relative_time(const Call& call, const Call& frozen) {
   constexpr int kTurns = 31;
   Env& env = Env::real();
   auto seconds = [&](auto&& work) {
@@ -130,8 +171,6 @@ double relative_time(const Call& call, KernelSet set) {
     work();
     return env.seconds() - start;
   };
-  const PeakLoop loop = peak_loop(set, Activation::f32);
-  auto frozen = [&] { loop.run(300'000); };
   call();
   const double once = std::max(1e-7, std::min({seconds(call), seconds(call), seconds(call)}));
   const int times = std::max(1, static_cast<int>(1e-3 / once));
@@ -157,24 +196,26 @@ extern "C" __attribute__((noinline)) void landfall_guard_region(const Call* call
 int main(int argc, char** argv) {
   const std::string mode = argc > 1 ? argv[1] : "", wanted = argc > 2 ? argv[2] : "";
   for (KernelSet set : available_kernel_sets()) {
-    if (name(set) != wanted || (mode != "run" && mode != "time")) continue;
-    if (mode == "time") {  // a third of a second at full load: the clock has settled
-      peak_loop(set, Activation::f32).run(100'000'000);
-    }
-    for (const Case& c : cases(mode == "time")) {
+    if (name(set) != wanted || (mode != "run" && mode != "time" && mode != "memory")) continue;
+    const PeakLoop loop = peak_loop(set, Activation::f32);
+    if (mode != "run") loop.run(100'000'000);  // a third of a second at full load: the clock has settled
+    ThreadPool alone(1);
+    BandwidthProbe probe(alone, PageSize::huge);
+    const Call frozen = mode == "time" ? Call([&] { loop.run(300'000); }) : [&] { (void)probe.measure(Env::real()); };
+    for (const Case& c : mode == "memory" ? far_cases() : cases(mode == "time")) {
       with_case(c, set, [&](const Call& call) {
         call();  // whatever is done once only
         if (mode == "run") {
           landfall_guard_region(&call);
           std::printf("%s\n", c.name.c_str());
         } else {
-          std::printf("{\"name\": \"%s\", \"ratio\": %.6g}\n", c.name.c_str(), relative_time(call, set));
+          std::printf("{\"name\": \"%s\", \"ratio\": %.6g}\n", c.name.c_str(), relative_time(call, frozen));
         }
         std::fflush(stdout);
       });
     }
     return 0;
   }
-  std::fprintf(stderr, "usage: kernel_guard run|time SET, a set that this processor has\n");
+  std::fprintf(stderr, "usage: kernel_guard run|time|memory SET, a set that this processor has\n");
   return 2;
 }

@@ -18,7 +18,7 @@ class Guard(unittest.TestCase):
 
     def test_each_set_has_a_baseline_of_the_same_cases(self):
         sets = {kernels: set(part["cases"]) for kernels, part in json.loads(check.BASELINE.read_text()).items()}
-        self.assertEqual(set(sets), set(check.LIMITS))
+        self.assertLessEqual({"scalar", "avx2", "avx512", "avx2 from memory"}, set(sets))
         self.assertGreater(len(sets["avx2"]), 30)
         self.assertEqual(sets["scalar"], sets["avx2"])
         self.assertLessEqual(sets["avx512"], sets["avx2"])  # grows on a machine that has these kernels

@@ -170,11 +170,13 @@ void int8_tile(const std::byte* panel, const PackedRows& x, int64_t first, float
       if constexpr (kWhole < T) add_block<F, T - kWhole>(line, scale, minus_offset, row + kWhole, acc + kWhole);
       LANDFALL_UNROLL_ROWS
       for (int t = 0; t < T; ++t) row[t] += sizeof(CodeBlock);
-    }
-    if constexpr (T <= 2 && kLookAhead > 0) {
-      fetch_ahead<L::kUnitBytes>(unit + kLookAhead);
-    } else if constexpr (T > 1) {
-      fetch_ahead<L::kUnitBytes>(unit + panel_bytes);
+      // Little by little: all of a unit of 256 columns at once would fill the queue of loads.
+      constexpr int64_t kShare = L::kUnitBytes / L::kGroups32;
+      if constexpr (T <= 2 && kLookAhead > 0) {
+        fetch_ahead<kShare>(unit + g * kShare + kLookAhead);
+      } else if constexpr (T > 1) {
+        fetch_ahead<kShare>(unit + g * kShare + panel_bytes);
+      }
     }
   }
   LANDFALL_UNROLL_ROWS
