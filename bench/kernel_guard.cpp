@@ -103,39 +103,35 @@ std::vector<Case> cases(bool timed) {
   return all;
 }
 
-// Weights that no cache holds: copies of a matrix, one after another.
+// One row by weights that no cache holds: copies of a matrix, one after another.
 constexpr int64_t kFarBytes = int64_t{256} << 20;
 
 std::vector<Case> far_cases() {
   std::vector<Case> all;
   const int64_t out = 2048, in = 2048;
-  for (const auto& [name, count] : {std::pair("Q4_0", 1), {"Q4_K", 1}, {"Q6_K", 1}, {"BF16", 1}}) {
-    const std::string format = name;
-    const int32_t rows = count;
-    all.push_back({"linear " + format + " x" + std::to_string(rows) + " from memory",
-                   {{0, rows, 0, 0, false}},
-                   {},
-                   [=](Ctx& ctx, OpInputs& inputs) -> Call {
-                     const Tensor x = inputs.tensor(ctx, {rows, in});
-                     const Weight& w = inputs.weight(format, 1, out, in);
-                     const int64_t size = weight_bytes(w);
-                     const std::shared_ptr<Buffer> memory = Buffer::allocate(static_cast<size_t>(kFarBytes));
-                     LANDFALL_CHECK(memory != nullptr);
-                     std::vector<Weight> copies;
-                     for (int64_t at = 0; at + size <= kFarBytes; at += (size + 63) / 64 * 64) {
-                       std::memcpy(memory->host() + at, w.buffer->host() + w.offset, static_cast<size_t>(size));
-                       copies.push_back(w);
-                       copies.back().buffer = memory.get();
-                       copies.back().offset = at;
-                     }
-                     return [&ctx, x, memory, copies = std::move(copies)] {
-                       for (const Weight& copy : copies) {
-                         const Arena::Mark mark = ctx.arena.mark();
-                         (void)linear(ctx, x, copy);
-                         ctx.arena.rewind(mark);
-                       }
-                     };
-                   }});
+  for (const std::string format : {"Q4_0", "Q4_K", "Q6_K", "BF16"}) {
+    all.push_back(
+        {"linear " + format + " x1 from memory", {{0, 1, 0, 0, false}}, {}, [=](Ctx& ctx, OpInputs& inputs) -> Call {
+           const Tensor x = inputs.tensor(ctx, {1, in});
+           const Weight& w = inputs.weight(format, 1, out, in);
+           const int64_t size = weight_bytes(w);
+           const std::shared_ptr<Buffer> memory = Buffer::allocate(static_cast<size_t>(kFarBytes));
+           LANDFALL_CHECK(memory != nullptr);
+           std::vector<Weight> copies;
+           for (int64_t at = 0; at + size <= kFarBytes; at += (size + 63) / 64 * 64) {
+             std::memcpy(memory->host() + at, w.buffer->host() + w.offset, static_cast<size_t>(size));
+             copies.push_back(w);
+             copies.back().buffer = memory.get();
+             copies.back().offset = at;
+           }
+           return [&ctx, x, memory, copies = std::move(copies)] {
+             for (const Weight& copy : copies) {
+               const Arena::Mark mark = ctx.arena.mark();
+               (void)linear(ctx, x, copy);
+               ctx.arena.rewind(mark);
+             }
+           };
+         }});
   }
   return all;
 }

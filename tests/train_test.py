@@ -132,6 +132,14 @@ class Train(unittest.TestCase):
             self.assertIn(message, done.stderr)
             self.assertEqual(list(out.glob("tokens/*")), [], "known before data are read")
 
+    def test_a_run_that_diverges_is_ended_and_writes_no_model(self):
+        out = self.root / "diverges"
+        done = self.train(out, "--learning-rate", "10", "--warm-up", "0")
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertIn("back to step 0, without its data", done.stderr)
+        self.assertIn("lower --learning-rate", done.stderr)
+        self.assertFalse((out / "model").exists())
+
     def test_folders_and_several_files_are_learned_together(self):
         texts = self.root / "texts" / "ward"
         texts.mkdir(parents=True)

@@ -100,9 +100,10 @@ nlohmann::ordered_json convert(const Json& v) {
     return out;
   }
   if (v.is_object()) {
-    auto out = nlohmann::ordered_json::object();
-    for (const auto& [key, item] : v.object()) out[key] = convert(item);
-    return out;
+    // As they stand: its own way to add a member compares the name with all before, and vocabularies are long.
+    nlohmann::ordered_json::object_t members;
+    for (const auto& [key, item] : v.object()) members.emplace_back(key, convert(item));
+    return members;
   }
   return nullptr;
 }

@@ -4,7 +4,9 @@
 #include <filesystem>
 
 #include "base/thread_pool.h"
+#include "base/topology.h"
 #include "lifecycle/digest.h"
+#include "lifecycle/export_model.h"
 #include "lifecycle/store.h"
 #include "lifecycle/summary.h"
 #include "model/model.h"
@@ -65,20 +67,8 @@ Status copy_file(Env& env, const std::string& from, const std::string& to, Store
 Status pack_file(Env& env, const ModelSource& source, Model model, const std::string& to, StoredFile& file,
                  const Watch& watch) {
   const uint64_t total = 2 * static_cast<uint64_t>(model.memory_bytes());
-  const auto available = static_cast<int64_t>(std::min<uint64_t>(env.available_memory(), INT64_MAX));
-  if (model.memory_bytes() > available) {
-    return Status(Code::resource_exhausted, "packing holds all " + size_text(total / 2) + " of weights, but only " +
-                                                size_text(static_cast<uint64_t>(available)) +
-                                                " of memory are available; close other programs");
-  }
   ThreadPool pool(this_machine().default_threads());
-  LANDFALL_TRY(load_weights(
-      source, pool,
-      [&](uint64_t done, uint64_t) {
-        watch.at(done, total);
-        return !watch.stop();
-      },
-      model));
+  LANDFALL_TRY(load_to_write(env, source, pool, "packing", model, watch));
   LANDFALL_ASSIGN(const auto target, env.open_output(to, false));
   Digest digest;
   LANDFALL_TRY(write_packed(source, model, [&](std::span<const std::byte> piece) -> Status {

@@ -148,7 +148,8 @@ double ConfigReader::read_rope(Config& c, int64_t dims) {
           return 1.0 + c.rope_scaling.yarn_log_multiplier * std::log(factor);
         }
         c.rope_magnitude =
-            static_cast<float>(yarn_temperature(factor, 1.0) * number("rope.scaling.attn_factor", "", 1.0));
+            static_cast<float>(yarn_temperature(factor, 1.0) * number("rope.scaling.attn_factor", "", 1.0) *
+                               number("rope.scaling.yarn_attn_factor", "", 1.0));  // as converters call it
         return 1;
       }
       const double all = scaling["mscale_all_dim"].number(0.0);

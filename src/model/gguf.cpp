@@ -252,7 +252,9 @@ TokenizerSpec tokenizer_spec(const Json& config, Arrays& arrays) {
   spec.eos = id("tokenizer.ggml.eos_token_id");
   spec.eot = id("tokenizer.ggml.eot_token_id");
   spec.pad = id("tokenizer.ggml.padding_token_id");
-  spec.add_bos = config["tokenizer.ggml.add_bos_token"].boolean(false);
+  // Where older files of Llama 3 say nothing, llama.cpp begins with it.
+  const bool llama3 = spec.pre == "llama-bpe" || spec.pre == "llama3" || spec.pre == "llama-v3";
+  spec.add_bos = config["tokenizer.ggml.add_bos_token"].boolean(llama3);
   spec.add_eos = config["tokenizer.ggml.add_eos_token"].boolean(false);
   spec.chat_template = config["tokenizer.chat_template"].string();
   return spec;

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <string>
 
+#include "model/rope_scaling.h"
+
 namespace landfall {
 namespace {
 
@@ -273,6 +275,7 @@ Json shape_metadata(const ModelShape& s, bool fused) {
     if (s.rope_original > 0) set("rope.scaling.original_context_length", s.rope_original);
     if (s.yarn_log_multiplier > 0) set("rope.scaling.yarn_log_multiplier", s.yarn_log_multiplier);
     if (s.yarn_beta_fast != 32) set("rope.scaling.yarn_beta_fast", s.yarn_beta_fast);
+    if (s.yarn_attention_factor != 1) set("rope.scaling.attn_factor", s.yarn_attention_factor);
     if (s.yarn_beta_slow != 1) set("rope.scaling.yarn_beta_slow", s.yarn_beta_slow);
   }
   if (s.experts > 0) {
@@ -293,14 +296,16 @@ Json shape_metadata(const ModelShape& s, bool fused) {
 namespace {
 
 // What transformers calls a family: model_type, and the class of its language models.
-std::pair<std::string_view, std::string_view> published_names(const ModelShape& s) {
-  if (s.architecture == "deepseek2" && s.sigmoid_gate) return {"deepseek_v3", "DeepseekV3ForCausalLM"};
-  if (s.architecture == "deepseek2") return {"deepseek_v2", "DeepseekV2ForCausalLM"};
-  if (s.architecture == "deepseek") return {"deepseek", "DeepseekForCausalLM"};
-  if (s.architecture == "qwen2") return {"qwen2", "Qwen2ForCausalLM"};
-  if (s.architecture == "qwen3") return {"qwen3", "Qwen3ForCausalLM"};
-  LANDFALL_CHECK(s.architecture == "llama", std::string(s.architecture));
-  return {"llama", "LlamaForCausalLM"};
+Result<std::pair<std::string_view, std::string_view>> published_names(const ModelShape& s) {
+  using Names = std::pair<std::string_view, std::string_view>;
+  if (s.architecture == "deepseek2" && s.sigmoid_gate) return Names{"deepseek_v3", "DeepseekV3ForCausalLM"};
+  if (s.architecture == "deepseek2") return Names{"deepseek_v2", "DeepseekV2ForCausalLM"};
+  if (s.architecture == "deepseek") return Names{"deepseek", "DeepseekForCausalLM"};
+  if (s.architecture == "qwen2") return Names{"qwen2", "Qwen2ForCausalLM"};
+  if (s.architecture == "qwen3") return Names{"qwen3", "Qwen3ForCausalLM"};
+  if (s.architecture == "llama") return Names{"llama", "LlamaForCausalLM"};
+  return Status(Code::unsupported, "how a Hugging Face folder calls the architecture '" + std::string(s.architecture) +
+                                       "' is not known here");
 }
 
 Json published_scaling(const ModelShape& s) {
@@ -309,6 +314,8 @@ Json published_scaling(const ModelShape& s) {
   out.set("type", s.rope_scaling).set("rope_type", s.rope_scaling).set("factor", s.rope_factor);
   if (s.rope_original > 0) out.set("original_max_position_embeddings", s.rope_original);
   if (s.rope_scaling == "llama3") out.set("low_freq_factor", 1.0).set("high_freq_factor", 4.0);
+  if (s.yarn_attention_factor != 1)
+    out.set("attention_factor", yarn_temperature(s.rope_factor, 1) * s.yarn_attention_factor);
   if (s.rope_scaling == "yarn") out.set("beta_fast", s.yarn_beta_fast).set("beta_slow", s.yarn_beta_slow);
   if (s.yarn_log_multiplier > 0) {  // both the same: cos and sin keep their size
     out.set("mscale", 10 * s.yarn_log_multiplier).set("mscale_all_dim", 10 * s.yarn_log_multiplier);
@@ -318,10 +325,10 @@ Json published_scaling(const ModelShape& s) {
 
 }  // namespace
 
-Json shape_config(const ModelShape& s) {
+Result<Json> shape_config(const ModelShape& s) {
   Json out;
-  const auto [type, name] = published_names(s);
-  out.set("architectures", Json(Json::Array{Json(name)})).set("model_type", type);
+  LANDFALL_ASSIGN(const auto names, published_names(s));
+  out.set("architectures", Json(Json::Array{Json(names.second)})).set("model_type", names.first);
   out.set("hidden_size", s.width).set("num_hidden_layers", s.layers).set("intermediate_size", s.ffn);
   out.set("num_attention_heads", s.heads).set("num_key_value_heads", s.kv_lora > 0 ? s.heads : s.kv_heads);
   out.set("vocab_size", s.vocab).set("max_position_embeddings", s.context).set("rms_norm_eps", s.epsilon);
@@ -342,6 +349,8 @@ Json shape_config(const ModelShape& s) {
     const int64_t groups = std::max<int64_t>(s.groups, 1);
     out.set("n_group", groups).set("topk_group", groups > 1 ? s.groups_kept : 1);
     out.set("topk_method", s.sigmoid_gate ? "noaux_tc" : groups > 1 ? "group_limited_greedy" : "greedy");
+  } else if (s.kv_lora > 0) {
+    out.set("first_k_dense_replace", s.layers);  // who reads it would think of experts
   }
   return out;
 }

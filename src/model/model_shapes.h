@@ -24,6 +24,7 @@ struct ModelShape {
   double rope_factor = 1;
   int64_t rope_original = 0;
   double yarn_log_multiplier = 0, yarn_beta_fast = 32, yarn_beta_slow = 1;
+  double yarn_attention_factor = 1;  // beside YaRN's own; not with latent attention
   // Latent attention: kv_lora > 0. A head has nope + rope columns; all published models have the same.
   int64_t q_lora = 0, kv_lora = 0;
   int64_t nope = 128, rope = 64, value = 128;
@@ -50,7 +51,8 @@ ModelShape with_layers(ModelShape shape, int64_t layers);
 // GGUF metadata of the model without its tokenizer. fused: latent attention as older files describe it, for one
 // attn_kv_b tensor in place of attn_k_b and attn_v_b.
 Json shape_metadata(const ModelShape& shape, bool fused);
-// config.json of the model, without the type of its numbers and without its tokenizer's tokens.
-Json shape_config(const ModelShape& shape);
+// config.json of the model, without the type of its numbers and without its tokenizer's tokens. Unsupported for an
+// architecture whose name in such files is not known here.
+Result<Json> shape_config(const ModelShape& shape);
 
 }  // namespace landfall

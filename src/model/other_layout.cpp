@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "model/rope_scaling.h"
 #include "model/shape_tensors.h"
+#include "model/tokenizer/tokenizer.h"
 
 namespace landfall {
 namespace {
@@ -61,6 +63,8 @@ Result<ModelShape> shape_of(ModelSource::Kind kind, const ModelSource& source, c
     out.yarn_log_multiplier = scaling.yarn_log_multiplier;
     out.yarn_beta_fast = scaling.beta_fast;
     out.yarn_beta_slow = scaling.beta_slow;
+    if (scaling.type == "yarn" && c.kv_lora == 0)
+      out.yarn_attention_factor = c.rope_magnitude / yarn_temperature(scaling.factor, 1);
   }
   if (c.kv_lora > 0) {
     out.q_lora = c.q_lora;
@@ -83,6 +87,19 @@ Result<ModelShape> shape_of(ModelSource::Kind kind, const ModelSource& source, c
     out.expert_scale = std::round(double{c.router.scale} * 1e6) / 1e6;
   }
   return out;
+}
+
+// What our own readers would accept and others would not, or would take for something else: llama.cpp looks for
+// divisors of frequencies in Llamas alone, for YaRN's multiplier with latent attention alone and there scales by it
+// always, and wants groups to choose from.
+Status check_readers(ModelSource::Kind kind, const ModelShape& s) {
+  if (kind == ModelSource::Kind::hugging_face) return {};
+  const bool latent = s.kv_lora > 0, yarn = s.rope_scaling == "yarn";
+  if (s.rope_scaling == "llama3" && s.architecture != "llama")
+    return no_words(kind, "Llama 3's scaling of the rotary embedding");
+  if (yarn && latent != (s.yarn_log_multiplier > 0)) return no_words(kind, "the rotary embedding's scaling");
+  if (s.groups > 1 && s.groups_kept == s.groups) return no_words(kind, "that no group of experts is left out");
+  return {};
 }
 
 bool near(double a, double b) { return std::abs(a - b) <= 2e-6 * std::max(std::abs(a), std::abs(b)); }
@@ -113,23 +130,43 @@ Status compare(ModelSource::Kind kind, const Config& a, const Config& b) {
   return {};
 }
 
-Result<TokenizerSpec> tokenizer_of(ModelSource::Kind kind, TokenizerSpec spec, int64_t vocab) {
-  spec.types.resize(spec.tokens.size(), kTokenNormal);
+Result<TokenizerSpec> tokenizer_of(ModelSource::Kind kind, const TokenizerSpec& source, int64_t vocab) {
+  LANDFALL_ASSIGN(const Tokenizer tokenizer, Tokenizer::create(source));  // so that ids and merges are sound
+  LANDFALL_TRY(check_vocabulary(tokenizer, vocab));
+  TokenizerSpec spec = source;
   if (spec.rules) {
     const auto name = name_of_text_rules(*spec.rules);
     if (!name) return no_words(kind, "the pre-tokenizer, which is none of " + known_text_rules() + ",");
     spec.pre = *name;
     spec.rules.reset();
   }
-  if (!named_text_rules(spec.pre)) return no_words(kind, "the pre-tokenizer '" + spec.pre.substr(0, 80) + "'");
-  if (kind == ModelSource::Kind::gguf) {
-    // Files have a token for each row of the embedding, of which some are there to make its size round.
-    for (auto id = static_cast<int64_t>(spec.tokens.size()); id < vocab; ++id) {
-      spec.tokens.push_back("[PAD" + std::to_string(id) + "]");
-      spec.types.push_back(kTokenUnused);
+  spec.add_bos = spec.add_bos && spec.bos >= 0;
+  spec.add_eos = spec.add_eos && spec.eos >= 0;
+  // GGUF files have a token for each row of the embedding, of which some are there to make its size round.
+  if (kind == ModelSource::Kind::gguf) spec.tokens.resize(static_cast<size_t>(vocab));
+  spec.types.resize(source.tokens.size(), kTokenNormal);
+  spec.types.resize(spec.tokens.size(), kTokenUnused);
+  std::set<std::string_view> texts;
+  for (size_t i = 0; i < spec.tokens.size(); ++i) {
+    const auto id = static_cast<int32_t>(i);
+    if (spec.tokens[i].empty()) {
+      spec.tokens[i] = "[PAD" + std::to_string(i) + "]";
+      spec.types[i] = kTokenUnused;
+    } else if (spec.types[i] == kTokenNormal || spec.types[i] == kTokenUnknown) {
+      // What other readers do not know by its spelling.
+      if (tokenizer.is_special(id)) spec.types[i] = kTokenControl;
+      if (tokenizer.is_markup(id) && !tokenizer.is_special(id)) spec.types[i] = kTokenUserDefined;
     }
+    if (!texts.insert(spec.tokens[i]).second)
+      return no_words(kind, "that token " + std::to_string(i) + " is written like another");
   }
   return spec;
+}
+
+// "models/ward-notes/" -> "ward-notes"
+std::string name_of(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return std::string(file_name(path));
 }
 
 }  // namespace
@@ -143,10 +180,14 @@ Result<OtherLayout> describe_in(ModelSource::Kind kind, const ModelSource& sourc
                                          " written here has as projected; start from a file with attn_kv_b");
   }
   LANDFALL_ASSIGN(const ModelShape shape, shape_of(kind, source, model));
+  LANDFALL_TRY(check_readers(kind, shape));
   OtherLayout out;
   const bool gguf = kind == ModelSource::Kind::gguf;
-  Json config = gguf ? shape_metadata(shape, true) : shape_config(shape);
-  if (gguf) config.set("general.name", file_name(source.path));
+  Json config = shape_metadata(shape, true);
+  if (!gguf) {
+    LANDFALL_ASSIGN(config, shape_config(shape));
+  }
+  if (gguf) config.set("general.name", name_of(source.path));
   LANDFALL_ASSIGN(std::vector<FileTensor> tensors, shape_tensors(kind, shape, config, true));
   if (gguf && shape.rope_scaling == "llama3") {
     const std::vector<float> plain = plain_frequencies(c.rope_dims, shape.rope_base);

@@ -12,6 +12,7 @@
 #include "model/other_layout.h"
 #include "model/row_order.h"
 #include "model/safetensors_writer.h"
+#include "model/tokenizer/tokenizer.h"
 #include "model/tokenizer/write_tokenizer.h"
 #include "tensor/access.h"
 
@@ -182,7 +183,7 @@ class Numbers {
       return Status(
           Code::invalid_argument,
           "tensor '" + to.name + "' holds the number " + std::to_string(v) + ", which " +
-              (std::isfinite(v) ? "F16 cannot hold; write BF16" : "is of no use; take an earlier checkpoint"));
+              (std::isfinite(v) ? "F16 cannot hold; write BF16" : "is of no use; take an earlier checkpoint or file"));
     }
     return {};
   }
@@ -280,11 +281,11 @@ Status copy_beside(Env& env, const std::string& from, const std::string& folder)
 // The files that copy_beside() would copy, made from what a GGUF file says.
 Status write_beside(Env& env, const std::optional<TokenizerSpec>& tokenizer, const std::string& folder) {
   if (!tokenizer) return {};
-  Json generation, ends{Json::Array{}};
+  Json generation{Json::Object{}};
   if (tokenizer->bos >= 0) generation.set("bos_token_id", tokenizer->bos);
-  for (const int32_t id : {tokenizer->eos, tokenizer->eot})
-    if (id >= 0) ends.push(id);
-  generation.set("eos_token_id", std::move(ends));
+  LANDFALL_ASSIGN(const Tokenizer sound, Tokenizer::create(*tokenizer));
+  const std::vector<int32_t>& ends = sound.eos_ids();
+  if (!ends.empty()) generation.set("eos_token_id", Json::Array(ends.begin(), ends.end()));
   const auto write = [&](const char* name, const Json& json) {
     return write_file(env, join_path(folder, name), json.dump(2) + "\n");
   };

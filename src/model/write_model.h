@@ -33,9 +33,9 @@ struct WriteAs {
 Status check_writable(const ModelSource& source, const Model& model, const WriteAs& as);
 
 // As a Hugging Face folder: a new folder `path` with one model.safetensors, config.json without quantisation, and the
-// source's files of tokenizer and generation; the type is F32, BF16 or F16. Vectors that the source has in F32 stay so.
-// As GGUF: one file `path` with all metadata of a source that is GGUF, split or not; the type is one of
-// gguf_type_names(), vectors and routers are F32.
+// source's files of tokenizer and generation; the type is F32, BF16 or F16. Vectors that the source has in F32 stay so,
+// and those of a GGUF file are. As GGUF: one file `path` with all metadata of a source that is GGUF, split or not; the
+// type is one of gguf_type_names(), vectors and routers are F32.
 //
 // `model` is described from `source` and need not be loaded. Nothing is left after an error: a number that is not
 // finite or that the type cannot hold (invalid_argument), what check_writable() refuses (a packed source has no layout

@@ -121,8 +121,7 @@ TEST_P(WriteModel, OtherNumbersArriveWhereTheyBelongAndAreRounded) {
 
 // What GGUF files have no word for.
 bool only_in_folders(const std::string& variant) {
-  return variant == "qwen3_yarn_attn_factor" ||
-         variant == "deepseek_v3_plain_q";  // mscale beside another mscale_all_dim
+  return variant == "deepseek_v3_plain_q";  // mscale beside another mscale_all_dim
 }
 
 TEST_P(WriteModel, AsGgufItAnswersAsTheReferenceAndComesBack) {
@@ -275,6 +274,22 @@ TEST(WriteModel, TheTokenizerGoesOverToTheOtherLayout) {
     EXPECT_EQ(spec.add_bos, own.add_bos);
     EXPECT_EQ(spec.chat_template, own.chat_template);
   }
+}
+
+TEST(WriteModel, ATokenizerThatIsNotSoundDoesNotGoOver) {
+  const LoadedModel folder = load_for_test(write_text_model("qwen2"));
+  auto refused = [&](const std::function<void(TokenizerSpec&)>& harm) {
+    ModelSource source = *ModelSource::open(Env::real(), folder.source.path);
+    harm(*source.tokenizer);
+    const Status status = check_writable(source, folder.model, {ModelSource::Kind::gguf, "F32"});
+    return status.ok() ? std::string() : status.message();
+  };
+  EXPECT_EQ(refused([](TokenizerSpec&) {}), "");
+  EXPECT_NE(refused([](TokenizerSpec& t) { t.eos = 2'000'000'000; }), "");
+  EXPECT_NE(refused([](TokenizerSpec& t) { t.merges = {"no such merge"}; }), "");
+  EXPECT_NE(refused([](TokenizerSpec& t) { t.tokens.resize(5000, "more"); }), "");
+  EXPECT_NE(refused([](TokenizerSpec& t) { t.tokens[3] = t.tokens[4]; }), "");
+  EXPECT_NE(refused([](TokenizerSpec& t) { t.rules->patterns = {"[a-f]+"}; }).find("pre-tokenizer"), std::string::npos);
 }
 
 TEST(WriteGguf, MetadataIsCopiedWithItsTokenizerAndOnlyTheTypeIsNew) {

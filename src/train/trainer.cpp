@@ -256,9 +256,12 @@ Result<Trainer::Attempt> Trainer::attempt() {
 }
 
 bool Trainer::is_spike(double loss) const {
-  if (recent_.size() < kRecent) return false;
-  const double usual = median(recent_);
-  return loss > options_.spike * usual && loss > usual + (options_.preferences ? kPairExcess : kTextExcess);
+  if (recent_.empty()) return false;
+  const double usual = median(recent_), guessing = std::log(static_cast<double>(model_.config().vocab));
+  double least = usual + (options_.preferences ? kPairExcess : kTextExcess);
+  // Of few losses the median says little, but a model that is far worse than one that guesses is broken.
+  if (recent_.size() < kRecent && !options_.preferences) least = std::max(least, 1.5 * guessing);
+  return loss > options_.spike * usual && loss > least;
 }
 
 Status Trainer::go_back(const Attempt& bad, const TrainerHooks& hooks) {

@@ -1,12 +1,11 @@
-// export: a model as files that other programs read (model/write_model.h).
+// export: a model as files that other programs read (lifecycle/export_model.h).
 #include <cstdio>
 
 #include "cli/checked_flags.h"
 #include "cli/long_work.h"
 #include "cli/model_loading.h"
+#include "lifecycle/export_model.h"
 #include "lifecycle/store.h"
-#include "model/gguf_types.h"
-#include "model/write_model.h"
 
 namespace landfall {
 namespace {
@@ -19,16 +18,9 @@ constexpr Flag kFlags[] = {
     {.name = "type",
      .help = "of its numbers: F32, BF16 or F16, for gguf also Q8_0, Q4_K_M and the others",
      .otherwise = "F16 for gguf, BF16 for safetensors"},
-    {.name = "out", .help = "the new file or folder", .otherwise = "the model's name beside you"},
+    {.name = "out", .help = "the new file or folder", .otherwise = "the model's name and type, here"},
     kThreadsFlag,
 };
-
-std::function<bool(uint64_t, uint64_t)> steps(const LongWork& work) {
-  return [&watch = work.watch](uint64_t done, uint64_t total) {
-    watch.at(done, total);
-    return !watch.stop();
-  };
-}
 
 Status run(CommandContext& context) {
   const Arguments& a = context.arguments;
@@ -37,26 +29,16 @@ Status run(CommandContext& context) {
                   choice<Kind>(a, "layout", "gguf", {{"gguf", Kind::gguf}, {"safetensors", Kind::hugging_face}}));
   LANDFALL_ASSIGN(const EngineOptions options, engine_options(a));
   LANDFALL_ASSIGN(const std::string path, resolve_model(context.env, a.text("MODEL")));
-  LANDFALL_ASSIGN(const ModelSource source, ModelSource::open(context.env, path));
-  if (!source.tokenizer) return Status(Code::unsupported, source.tokenizer_problem);
-  LANDFALL_ASSIGN(Model model, describe_model(source));
   const bool gguf = layout == Kind::gguf;
   const WriteAs as = {layout, a.text("type", gguf ? "F16" : "BF16")};
-  LANDFALL_TRY(check_writable(source, model, as));
-  std::string name(file_name(a.text("MODEL")));
+  std::string name = a.text("MODEL");
+  while (name.size() > 1 && name.back() == '/') name.pop_back();
+  name = file_name(name);
   if (name.ends_with(".gguf")) name.resize(name.size() - 5);
-  const std::string out = a.text("out", gguf ? name + "-" + as.type + ".gguf" : name + "-" + as.type);
-  if (context.env.exists(out)) {
-    return Status(Code::invalid_argument, "'" + out + "' is there already; take it away, or name another with --out");
-  }
-  ThreadPool pool(options.threads);
+  const std::string out = a.text("out", name + "-" + as.type + (gguf ? ".gguf" : ""));
   {
-    LongWork work(context.env, "loading " + std::string(file_name(path)));
-    LANDFALL_TRY(load_weights(source, pool, steps(work), model));
-  }
-  {
-    LongWork work(context.env, "writing " + out);
-    LANDFALL_TRY(write_model(context.env, pool, source, model, as, own_rows(), out, steps(work)));
+    LongWork work(context.env, "exporting " + std::string(file_name(path)));
+    LANDFALL_TRY(export_model(context.env, path, as, out, options.threads, work.watch));
   }
   if (context.json) {
     std::printf("%s\n",

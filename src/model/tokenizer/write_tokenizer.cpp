@@ -91,7 +91,8 @@ Json tokenizer_config_json(const TokenizerSpec& spec) {
   token("bos_token", spec.bos);
   token("eos_token", spec.eos);
   token("pad_token", spec.pad);
-  out.set("chat_template", spec.chat_template).set("clean_up_tokenization_spaces", false);
+  if (!spec.chat_template.empty()) out.set("chat_template", spec.chat_template);
+  out.set("clean_up_tokenization_spaces", false);
   return out.set("tokenizer_class", "PreTrainedTokenizerFast");  // which does what tokenizer.json says
 }
 

@@ -7,7 +7,8 @@
 
 namespace landfall {
 
-// spec.pre names rules (pre_tokenizer.h) and spec.types is as long as spec.tokens, for all three.
+// spec.pre names rules (pre_tokenizer.h), spec.types is as long as spec.tokens, and ids are of tokens or -1, for all
+// three.
 Json tokenizer_json(const TokenizerSpec& spec);
 Json tokenizer_config_json(const TokenizerSpec& spec);
 // Adds the tokenizer.ggml.* keys.
