@@ -64,7 +64,7 @@ Result<ModelShape> shape_of(ModelSource::Kind kind, const ModelSource& source, c
     out.yarn_beta_fast = scaling.beta_fast;
     out.yarn_beta_slow = scaling.beta_slow;
     if (scaling.type == "yarn" && c.kv_lora == 0)
-      out.yarn_attention_factor = c.rope_magnitude / yarn_temperature(scaling.factor, 1);
+      out.yarn_attention_factor = std::round(1e6 * c.rope_magnitude / yarn_temperature(scaling.factor, 1)) / 1e6;
   }
   if (c.kv_lora > 0) {
     out.q_lora = c.q_lora;
@@ -183,11 +183,13 @@ Result<OtherLayout> describe_in(ModelSource::Kind kind, const ModelSource& sourc
   LANDFALL_TRY(check_readers(kind, shape));
   OtherLayout out;
   const bool gguf = kind == ModelSource::Kind::gguf;
-  Json config = shape_metadata(shape, true);
-  if (!gguf) {
+  Json config;
+  if (gguf) {
+    config = shape_metadata(shape, true);
+    config.set("general.name", name_of(source.path));
+  } else {
     LANDFALL_ASSIGN(config, shape_config(shape));
   }
-  if (gguf) config.set("general.name", name_of(source.path));
   LANDFALL_ASSIGN(std::vector<FileTensor> tensors, shape_tensors(kind, shape, config, true));
   if (gguf && shape.rope_scaling == "llama3") {
     const std::vector<float> plain = plain_frequencies(c.rope_dims, shape.rope_base);

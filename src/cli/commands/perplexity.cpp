@@ -70,6 +70,7 @@ Status run(CommandContext& context) {
         .set("context", piece)
         .set("pieces", result->pieces)
         .set("exact", a.has("exact"))
+        .set("by_piece", Json::Array(result->by_piece.begin(), result->by_piece.end()))
         .set("tokens_per_second", rate);
     std::printf("%s\n", out.dump(2).c_str());
   } else {

@@ -36,6 +36,8 @@ Result<Perplexity> perplexity(Engine& engine, const Tokenizer& tokenizer, std::s
   double sum = 0, squares = 0;
   Perplexity out;
   for (int64_t p = 0; p < pieces; ++p) {
+    const double before = sum;
+    const int64_t scored = out.scored;
     std::vector<int32_t> ids(tokens.begin() + p * piece, tokens.begin() + (p + 1) * piece);
     if (tokenizer.add_bos() && tokenizer.bos() >= 0) ids[0] = tokenizer.bos();
     LANDFALL_ASSIGN(const auto sequence, engine.open(engine.model().config().kv_lora > 0 ? piece : 0));
@@ -57,6 +59,7 @@ Result<Perplexity> perplexity(Engine& engine, const Tokenizer& tokenizer, std::s
       }
     }
     engine.close(sequence);
+    out.by_piece.push_back((sum - before) / static_cast<double>(out.scored - scored));
     out.pieces = p + 1;
     const auto n = static_cast<double>(out.scored);
     out.mean = sum / n;

@@ -7,6 +7,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/env.h"
 #include "base/result.h"
@@ -19,6 +20,7 @@ struct Perplexity {
   int64_t pieces = 0, scored = 0;  // pieces read, and tokens of them that were scored
   double mean = 0;                 // of -log p
   double deviation = 0;            // standard, of -log p
+  std::vector<double> by_piece;    // means of -log p: two readings of one text are compared piece by piece
   double value() const;
   double standard_error() const;  // of value(), to first order
 };
