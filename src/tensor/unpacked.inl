@@ -28,5 +28,5 @@ void f32_tile(const std::byte* unpacked, const PackedRows& x, int64_t first, flo
 // Columns [x.columns][16] times rows of floats, added to the sums in y.
 void multiply_unpacked(const float* w, const PackedRows& x, int64_t first, int64_t rows, float* y, int64_t y_stride) {
   const auto* panel = reinterpret_cast<const std::byte*>(w);
-  LANDFALL_TILES(f32_tile, void);
+  LANDFALL_TILES(f32_tile, void, kLargestFloatTile);
 }

@@ -207,7 +207,7 @@ void multiply_unpacked(const float* w, const PackedRows& x, int64_t first, int64
 
 template <class F>
 void panel_int8(const std::byte* panel, const PackedRows& x, int64_t first, int64_t rows, float* y, int64_t y_stride) {
-  LANDFALL_TILES(int8_tile, F);
+  LANDFALL_TILES(int8_tile, F, kLargestTile);
 }
 
 // Columns are unpacked once for all rows, as many at a time as stay in the first-level cache.

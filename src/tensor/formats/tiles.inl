@@ -1,19 +1,20 @@
-// How a matrix kernel cuts rows into tiles. A tile's size never changes a result, only its speed. Included inside each
-// target's namespace.
+// How a matrix kernel cuts rows into tiles. A tile's size never changes a result, only its speed: where every row has
+// two sums in registers (floats on AVX2), kFloatTile of them leave room for what they are multiplied with. Included
+// inside each target's namespace.
 
 using Tile = void (*)(const std::byte* panel, const PackedRows& x, int64_t first, float* y, int64_t y_stride);
 
 // Builds with sanitizers have fewer sizes: all of them take clang half a minute for each format.
 #if defined(LANDFALL_FEW_TILES)
-inline constexpr int kLargestTile = 4;
+inline constexpr int kLargestTile = 4, kLargestFloatTile = 4;
 #else
-inline constexpr int kLargestTile = kTile;
+inline constexpr int kLargestTile = kTile, kLargestFloatTile = kFloatTile;
 #endif
 
-// As few tiles as kLargestTile allows, of sizes that differ by one at most; tile[n - 1] takes n rows.
-inline void run_tiles(const Tile* tile, const std::byte* panel, const PackedRows& x, int64_t first, int64_t rows,
-                      float* y, int64_t y_stride) {
-  for (int64_t left = (rows + kLargestTile - 1) / kLargestTile; left > 0; --left) {
+// As few tiles of at most `largest` rows as possible, of sizes that differ by one at most; tile[n - 1] takes n rows.
+inline void run_tiles(const Tile* tile, int64_t largest, const std::byte* panel, const PackedRows& x, int64_t first,
+                      int64_t rows, float* y, int64_t y_stride) {
+  for (int64_t left = (rows + largest - 1) / largest; left > 0; --left) {
     const int64_t n = (rows + left - 1) / left;
     tile[n - 1](panel, x, first, y, y_stride);
     first += n;
@@ -40,9 +41,9 @@ struct TileSizesUpTo<0, kSizes...> {
 };
 
 #undef LANDFALL_TILES
-#define LANDFALL_TILES(tile, F)                            \
-  [&]<int... kSizes>(TileSizes<kSizes...>) {               \
-    static constexpr Tile kTiles[] = {tile<F, kSizes>...}; \
-    run_tiles(kTiles, panel, x, first, rows, y, y_stride); \
-  }                                                        \
-  (typename TileSizesUpTo<kLargestTile>::Sizes{})
+#define LANDFALL_TILES(tile, F, largest)                            \
+  [&]<int... kSizes>(TileSizes<kSizes...>) {                        \
+    static constexpr Tile kTiles[] = {tile<F, kSizes>...};          \
+    run_tiles(kTiles, largest, panel, x, first, rows, y, y_stride); \
+  }                                                                 \
+  (typename TileSizesUpTo<largest>::Sizes{})

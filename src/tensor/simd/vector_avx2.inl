@@ -7,7 +7,7 @@ struct F32 {
   __m256 lo, hi;
 };
 
-inline constexpr int kTile = 8, kTogether = 4;
+inline constexpr int kTile = 8, kFloatTile = 5, kTogether = 4;
 inline constexpr int64_t kLookAhead = 1024;
 inline I32 load_i32(const void* p) {
   const auto* q = static_cast<const __m256i*>(p);

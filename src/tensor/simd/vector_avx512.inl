@@ -7,7 +7,7 @@ struct F32 {
   __m512 v;
 };
 
-inline constexpr int kTile = 12, kTogether = 4;
+inline constexpr int kTile = 12, kFloatTile = 12, kTogether = 4;
 inline constexpr int64_t kLookAhead = 0;
 inline I32 load_i32(const void* p) { return {_mm512_loadu_si512(p)}; }
 inline I32 set_i32(int32_t x) { return {_mm512_set1_epi32(x)}; }

@@ -11,7 +11,7 @@ struct F32 {
   for (int i = 0; i < 4; ++i) out.v[i] = (expression); \
   return out
 
-inline constexpr int kTile = 4, kTogether = 4;
+inline constexpr int kTile = 4, kFloatTile = 4, kTogether = 4;
 inline constexpr int64_t kLookAhead = 0;
 inline I32 load_i32(const void* p) {
   I32 out;

@@ -13,7 +13,7 @@ struct F32 {
   return out
 
 // Rows of activations that a matrix kernel takes together at most, and how many of them are interleaved.
-inline constexpr int kTile = 4, kTogether = 4;
+inline constexpr int kTile = 4, kFloatTile = 4, kTogether = 4;
 // How far ahead of a row or two weights are asked for, in bytes; 0: the processor's own look-ahead does better.
 inline constexpr int64_t kLookAhead = 0;
 inline I32 load_i32(const void* p) {
