@@ -11,6 +11,7 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -196,8 +197,15 @@ int main(int argc, char** argv) {
     const PeakLoop loop = peak_loop(set, Activation::f32);
     if (mode != "run") loop.run(100'000'000);  // a third of a second at full load: the clock has settled
     ThreadPool alone(1);
-    BandwidthProbe probe(alone, PageSize::huge);
-    const Call frozen = mode == "time" ? Call([&] { loop.run(300'000); }) : [&] { (void)probe.measure(Env::real()); };
+    std::optional<BandwidthProbe> probe;
+    if (mode == "memory") probe.emplace(alone, PageSize::huge);
+    const Call frozen = [&] {
+      if (probe) {
+        (void)probe->measure(Env::real());
+      } else {
+        loop.run(300'000);
+      }
+    };
     for (const Case& c : mode == "memory" ? far_cases() : cases(mode == "time")) {
       with_case(c, set, [&](const Call& call) {
         call();  // whatever is done once only

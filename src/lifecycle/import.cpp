@@ -26,23 +26,6 @@ constexpr std::string_view kCompanions[] = {"config.json",
                                             "README.md",
                                             "LICENSE"};
 
-// "Model-Q4_0-00001-of-00003.gguf" -> "Model-Q4_0"; a folder gives its own name.
-std::string name_from(const std::string& path) {
-  std::string_view name = path;
-  while (name.size() > 1 && name.back() == '/') name.remove_suffix(1);
-  name = file_name(name);
-  for (const std::string_view end : {".gguf", ".safetensors"}) {
-    if (name.ends_with(end)) name.remove_suffix(end.size());
-  }
-  if (const size_t of = name.rfind("-of-"); of != std::string_view::npos && of >= 6 && name[of - 6] == '-')
-    name = name.substr(0, of - 6);
-  std::string out;
-  for (const char c : name)
-    out += std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '.' || c == '_' ? c : '-';
-  while (!out.empty() && out[0] == '.') out.erase(0, 1);
-  return out;
-}
-
 std::string absolute_path(const std::string& path) {
   std::error_code failure;
   const std::filesystem::path full = std::filesystem::absolute(path, failure).lexically_normal();
@@ -84,12 +67,28 @@ Status pack_file(Env& env, const ModelSource& source, Model model, const std::st
 
 }  // namespace
 
+std::string model_name_of(const std::string& path) {
+  std::string_view name = path;
+  while (name.size() > 1 && name.back() == '/') name.remove_suffix(1);
+  name = file_name(name);
+  for (const std::string_view end : {".gguf", ".safetensors"}) {
+    if (name.ends_with(end)) name.remove_suffix(end.size());
+  }
+  if (const size_t of = name.rfind("-of-"); of != std::string_view::npos && of >= 6 && name[of - 6] == '-')
+    name = name.substr(0, of - 6);
+  std::string out;
+  for (const char c : name)
+    out += std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '.' || c == '_' ? c : '-';
+  while (!out.empty() && out[0] == '.') out.erase(0, 1);
+  return out;
+}
+
 Result<StoredModel> Store::import_model(const std::string& path, const ImportOptions& options, const Watch& watch) {
   LANDFALL_ASSIGN(const ModelSource source, ModelSource::open(env_, path));
   LANDFALL_TRY(summarize(env_, path).status());
 
   StoredModel model;
-  model.name = options.name.empty() ? name_from(path) : options.name;
+  model.name = options.name.empty() ? model_name_of(path) : options.name;
   LANDFALL_TRY(check_model_name(model.name).within("--name gives it a name"));
   LANDFALL_ASSIGN(const auto held, lock(model.name));
   if (has(model.name)) {

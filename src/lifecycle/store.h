@@ -104,6 +104,9 @@ class Store {
 };
 
 Status check_model_name(const std::string& name);
+// What a model is called that nobody named: "Model-Q4_0-00001-of-00003.gguf" -> "Model-Q4_0"; a folder gives its own
+// name.
+std::string model_name_of(const std::string& path);
 
 // Files and folders below `path`, links as links. Missing is fine.
 Status remove_tree(Env& env, const std::string& path);

@@ -31,13 +31,9 @@ Status run(CommandContext& context) {
   LANDFALL_ASSIGN(const std::string path, resolve_model(context.env, a.text("MODEL")));
   const bool gguf = layout == Kind::gguf;
   const WriteAs as = {layout, a.text("type", gguf ? "F16" : "BF16")};
-  std::string name = a.text("MODEL");
-  while (name.size() > 1 && name.back() == '/') name.pop_back();
-  name = file_name(name);
-  if (name.ends_with(".gguf")) name.resize(name.size() - 5);
-  const std::string out = a.text("out", name + "-" + as.type + (gguf ? ".gguf" : ""));
+  const std::string out = a.text("out", model_name_of(a.text("MODEL")) + "-" + as.type + (gguf ? ".gguf" : ""));
   {
-    LongWork work(context.env, "exporting " + std::string(file_name(path)));
+    LongWork work(context.env, "writing " + out);
     LANDFALL_TRY(export_model(context.env, path, as, out, options.threads, work.watch));
   }
   if (context.json) {
