@@ -100,6 +100,30 @@ inline const std::byte* bf16_rows(const CachedRows& rows, const std::byte* p, in
 }
 #endif
 
+// Sums of 16 numbers that the registers hold beside what they are products of: 16 of 8 lanes (AVX2), 32 of 16 lanes
+// (AVX-512) or of 4 lanes (NEON), 16 of 4 lanes (portable x86-64).
+#if defined(LANDFALL_VECTOR_SCALAR)
+inline constexpr int kSums = 2;
+#elif defined(LANDFALL_HAS_BF16_DOT)
+inline constexpr int kSums = 8;
+#else
+inline constexpr int kSums = 6;
+#endif
+
+// Applies f<N>(first) to groups of kMost, 4, 2 and 1 of n things.
+template <int kMost, class F>
+inline void for_groups(int64_t n, F&& f) {
+  int64_t i = 0;
+  for (; i + kMost <= n; i += kMost) f.template operator()<kMost>(i);
+  if constexpr (kMost > 4) {
+    for (; i + 4 <= n; i += 4) f.template operator()<4>(i);
+  }
+  if constexpr (kMost > 2) {
+    if (i + 2 <= n) f.template operator()<2>(i), i += 2;
+  }
+  if (i < n) f.template operator()<1>(i);
+}
+
 // score[t][lane] = query lane times key t, for T keys.
 template <int T>
 inline void score_f32(const float* query, const float* key, int64_t stride, int64_t width, float* score) {
@@ -200,16 +224,6 @@ inline int64_t attend_scratch_floats(const AttendJob& job) {
   return (job.key_width + 1) * 16 + 2 * kPagePositions * 16 + widest * kPagePositions + 64;
 }
 
-// Applies f<N>(first lane) to groups of 8, 4, 2, 1 lanes that cover `lanes`.
-template <class F>
-inline void for_lanes(int lanes, F&& f) {
-  int i = 0;
-  for (; i + 8 <= lanes; i += 8) f.template operator()<8>(i);
-  if (i + 4 <= lanes) f.template operator()<4>(i), i += 4;
-  if (i + 2 <= lanes) f.template operator()<2>(i), i += 2;
-  if (i < lanes) f.template operator()<1>(i);
-}
-
 // The queries of a panel as the products want them, into the first (key_width + 1) * 16 floats of `scratch`:
 // [key_width][16 lanes], where kRounded of pairs of bf16 numbers.
 template <bool kRounded>
@@ -255,24 +269,23 @@ void attend_panel_as(const AttendJob& job, int64_t group, const LanePanel& panel
     const std::byte *keys = job.keys.blocks[block - job.first_block],
                     *values = job.values.blocks[block - job.first_block];
     const bool same_rows = keys == values;  // latent rows are both: values are the first columns of keys
-    constexpr int kKeys = 8;
     const std::conditional_t<kRounded, std::byte, float>* rows = nullptr;
     int64_t stride;  // between rows, in the same unit
     if constexpr (kRounded) {
 #if defined(LANDFALL_HAS_BF16_DOT)
-      int64_t p = 0;
       const auto* q = reinterpret_cast<const std::byte*>(query);
       rows = bf16_rows(job.keys, keys, group, n, job.key_width, wide, stride);
-      for (; p + 12 <= n; p += 12) score_bf16<12>(q, rows + p * stride, stride, job.key_width, score + p * 16);
-      for (; p + 4 <= n; p += 4) score_bf16<4>(q, rows + p * stride, stride, job.key_width, score + p * 16);
-      for (; p < n; ++p) score_bf16<1>(q, rows + p * stride, stride, job.key_width, score + p * 16);
+      for_groups<12>(
+          n, [&]<int T>(int64_t p) __attribute__((always_inline)) {
+            score_bf16<T>(q, rows + p * stride, stride, job.key_width, score + p * 16);
+          });
 #endif
     } else {
-      int64_t p = 0;
       rows = float_rows(job.keys, keys, group, n, job.key_width, wide, stride);
-      for (; p + kKeys <= n; p += kKeys)
-        score_f32<kKeys>(query, rows + p * stride, stride, job.key_width, score + p * 16);
-      for (; p < n; ++p) score_f32<1>(query, rows + p * stride, stride, job.key_width, score + p * 16);
+      for_groups<kSums>(
+          n, [&]<int T>(int64_t p) __attribute__((always_inline)) {
+            score_f32<T>(query, rows + p * stride, stride, job.key_width, score + p * 16);
+          });
     }
     const F32 scale = set_f32(job.scale), never = set_f32(-3.0e38f), ends = load_f32(limit);
     const bool masked = first + n > all_see || panel.lanes < 16;
@@ -302,8 +315,8 @@ void attend_panel_as(const AttendJob& job, int64_t group, const LanePanel& panel
       if (!same_rows) rows = bf16_rows(job.values, values, group, n, job.value_width, wide, stride);
       for (int64_t column = 0; column < job.value_width; column += 32) {
         for (int lane = 0; lane < panel.lanes; ++lane) out[lane] = panel.out[lane] + column;
-        for_lanes(
-            panel.lanes, [&]<int N>(int lane) __attribute__((always_inline)) {
+        for_groups<8>(
+            panel.lanes, [&]<int N>(int64_t lane) __attribute__((always_inline)) {
               value_bf16<N>(pairs + lane, rows + column * 2, stride, n, keep + lane, add_factor + lane, out + lane);
             });
       }
@@ -313,8 +326,8 @@ void attend_panel_as(const AttendJob& job, int64_t group, const LanePanel& panel
       for (int64_t column = 0; column < job.value_width; column += 16) {
         const int columns = static_cast<int>(job.value_width - column < 16 ? job.value_width - column : 16);
         for (int lane = 0; lane < panel.lanes; ++lane) out[lane] = panel.out[lane] + column;
-        for_lanes(
-            panel.lanes, [&]<int N>(int lane) __attribute__((always_inline)) {
+        for_groups<kSums>(
+            panel.lanes, [&]<int N>(int64_t lane) __attribute__((always_inline)) {
               value_f32<N>(score + lane, rows + column, stride, n, columns, keep + lane, add_factor + lane, out + lane);
             });
       }
