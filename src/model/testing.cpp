@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "base/env.h"
+#include "model/random_model.h"
 #include "model/tokenizer/byte_level.h"
 #include "tensor/access.h"
 
@@ -146,6 +147,24 @@ std::string write_golden_model(const Golden& golden, const Json& how) {
                          std::string(reinterpret_cast<const char*>(&length), 8) + text + data)
                   .ok());
   return folder;
+}
+
+std::string write_small_model(std::string_view family, const std::string& type) {
+  ModelShape shape = with_layers(*find_model_shape(family), 2);
+  shape.width = 256;
+  shape.heads = 2;
+  shape.kv_heads = shape.kv_heads == 1 ? 1 : 2;
+  shape.head_dim = shape.kv_lora > 0 ? 0 : 128;
+  shape.ffn = 512;
+  shape.vocab = kSmallVocab;
+  if (shape.experts > 0) {
+    shape.experts = 8;
+    shape.expert_ffn = 256;
+  }
+  std::string path = temporary_path(std::string(family) + "-" + type + ".gguf");
+  ThreadPool pool(2);
+  EXPECT_TRUE(write_random_model(Env::real(), pool, {shape, type}, path, nullptr).ok());
+  return path;
 }
 
 LoadedModel load_for_test(const std::string& path) {

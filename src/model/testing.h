@@ -54,6 +54,10 @@ std::string write_text_model(const std::string& variant, int64_t more_seed = 0, 
 // Of all linear maps that take one, with numbers that move the logits; alpha / rank is 6 / rank.
 Adapter adapter_of(const Model& model, int64_t rank, uint64_t seed = 1);
 
+// A GGUF file of a published family (model/model_shapes.h) in two small layers, with random weights of a type.
+constexpr int32_t kSmallVocab = 1100;
+std::string write_small_model(std::string_view family, const std::string& type);
+
 struct LoadedModel {
   ModelSource source;
   Model model;

@@ -1,9 +1,11 @@
-// The engine on the tiny golden models: cached steps agree with the references, and how tokens are cut into steps, who
-// else is in the batch and with which adapter, forks and truncation change nothing, byte for byte.
+// The engine on the tiny golden models, whose weights are floats, and on small ones of random weights in other formats:
+// cached steps agree with the references, and how tokens are cut into steps, who else is in the batch and with which
+// adapter, forks and truncation change nothing, byte for byte.
 #include "runtime/engine.h"
 
 #include <gtest/gtest.h>
 
+#include "base/counter_random.h"
 #include "model/testing.h"
 #include "runtime/adapter_weights.h"
 
@@ -17,8 +19,8 @@ struct Fixture {
   std::unique_ptr<Engine> engine;
 };
 
-Fixture make_engine(const Golden& golden, Device device, CacheType cache, int64_t positions = 1024) {
-  LoadedModel loaded = load_for_test(write_golden_model(golden, Json()));
+Fixture make_engine(const std::string& path, Device device, CacheType cache, int64_t positions = 1024) {
+  LoadedModel loaded = load_for_test(path);
   Fixture out;
   out.model = std::make_shared<const Model>(std::move(loaded.model));
   EngineOptions options;
@@ -32,6 +34,10 @@ Fixture make_engine(const Golden& golden, Device device, CacheType cache, int64_
   EXPECT_TRUE(engine.ok()) << engine.status().message();
   out.engine = std::move(*engine);
   return out;
+}
+
+Fixture make_engine(const Golden& golden, Device device, CacheType cache, int64_t positions = 1024) {
+  return make_engine(write_golden_model(golden, Json()), device, cache, positions);
 }
 
 // Feeds tokens in pieces of the given sizes (the last repeated) and collects the logits of every row.
@@ -64,7 +70,7 @@ std::vector<int32_t> long_tokens(const Golden& golden) {
   return out;
 }
 
-// Each way of computing once: integer and float products, both kinds of cache.
+// Each way of computing once: every kernel set, float products as they are and rounded, all kinds of cache.
 struct Way {
   Device device;
   CacheType cache;
@@ -80,6 +86,14 @@ std::vector<Way> ways() {
 
 class EngineTest : public testing::TestWithParam<std::string> {};
 
+// That the largest logits say what the reference said.
+void expect_greedy_answer(const Golden& golden, const Rows& rows, std::string_view what) {
+  for (size_t step = static_cast<size_t>(golden.prompt); step < golden.tokens.size(); ++step) {
+    const auto row = rows.begin() + static_cast<long>((step - 1) * static_cast<size_t>(golden.vocab));
+    EXPECT_EQ(std::max_element(row, row + golden.vocab) - row, golden.tokens[step]) << what << ", greedy step " << step;
+  }
+}
+
 TEST_P(EngineTest, PromptAndTenGreedyStepsAgreeWithTheReference) {
   const Golden golden = read_golden(GetParam());
   for (KernelSet set : available_kernel_sets()) {
@@ -88,10 +102,7 @@ TEST_P(EngineTest, PromptAndTenGreedyStepsAgreeWithTheReference) {
       const Rows rows = fresh(*s.engine, golden.tokens, {static_cast<size_t>(golden.prompt), 1}, expanded_until);
       EXPECT_LE(largest_difference(rows, golden.logits, golden.vocab), golden.tolerance)
           << name(set) << " " << expanded_until;
-      for (size_t step = static_cast<size_t>(golden.prompt); step < golden.tokens.size(); ++step) {
-        const auto row = rows.begin() + static_cast<long>((step - 1) * static_cast<size_t>(golden.vocab));
-        EXPECT_EQ(std::max_element(row, row + golden.vocab) - row, golden.tokens[step]) << "greedy step " << step;
-      }
+      expect_greedy_answer(golden, rows, name(set));
     }
   }
 }
@@ -275,14 +286,68 @@ TEST_P(EngineTest, ExpandedAndAbsorbedAttentionAgree) {
 TEST_P(EngineTest, QuantisedActivationsAndCacheStayClose) {
   const Golden golden = read_golden(GetParam());
   const Fixture exact = make_engine(golden, {available_kernel_sets().back(), true}, CacheType::f32);
-  const Fixture plain = make_engine(golden, {available_kernel_sets().back(), false}, CacheType::bf16);
-  const double difference = largest_difference(fresh(*plain.engine, golden.tokens, {64}, 0),
-                                               fresh(*exact.engine, golden.tokens, {64}, 0), golden.vocab);
-  EXPECT_LE(difference, 0.05);
-  std::printf("%-24s bf16 cache: largest difference %.2e of the largest logit\n", GetParam().c_str(), difference);
+  const Rows reference = fresh(*exact.engine, golden.tokens, {64}, 0);
+  for (const KernelSet set : available_kernel_sets()) {
+    const Fixture plain = make_engine(golden, {set, false}, CacheType::bf16);
+    const Rows rows = fresh(*plain.engine, golden.tokens, {64}, 0);
+    const double difference = largest_difference(rows, reference, golden.vocab);
+    EXPECT_LE(difference, 0.05) << name(set);
+    expect_greedy_answer(golden, rows, name(set));
+    std::printf("%-24s %-8s bf16 cache: largest difference %.2e of the largest logit\n", GetParam().c_str(),
+                std::string(name(set)).c_str(), difference);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Variants, EngineTest, testing::ValuesIn(golden_variants()), variant_name);
+
+// A family in two layers, with weights of a type whose products are of integers or of bf16.
+class EngineFormats : public testing::TestWithParam<std::tuple<const char*, const char*>> {};
+
+TEST_P(EngineFormats, BatchesOf1And7And32AndAnyCutGiveTheSameBytes) {
+  const auto [family, type] = GetParam();
+  const std::string path = write_small_model(family, type);
+  const CounterRandom random(5, 0);
+  std::vector<int32_t> tokens;
+  for (uint64_t i = 0; i < 190; ++i) tokens.push_back(static_cast<int32_t>(random.bits(i) % kSmallVocab));
+  for (const KernelSet set : available_kernel_sets()) {
+    const Fixture s = make_engine(path, {set, false}, CacheType::bf16, 33 * kPagePositions);
+    const Rows whole = fresh(*s.engine, tokens, {128, 1000}, 0);
+    for (const std::vector<size_t>& pieces : {std::vector<size_t>{1}, {7}, {32}, {1, 90, 33, 2}})
+      EXPECT_EQ(whole, fresh(*s.engine, tokens, pieces, 0)) << name(set) << " in pieces of " << pieces.back();
+
+    for (const size_t batch : {7u, 32u}) {  // sequences that say the same, some tokens apart
+      std::vector<Engine::SequenceId> ids;
+      for (size_t i = 0; i < batch; ++i) ids.push_back(s.engine->open(0).value());
+      for (size_t at = 0; at < 24; ++at) {
+        std::vector<Engine::Work> work;
+        std::vector<size_t> row_of;
+        for (size_t i = 0; i < batch; ++i) {
+          if (at < i % 5) continue;
+          row_of.push_back(at - i % 5);
+          work.push_back({ids[i], std::span(tokens).subspan(row_of.back(), 1), 1});
+        }
+        const auto logits = s.engine->step(work);
+        ASSERT_TRUE(logits.ok()) << logits.status().message();
+        for (size_t i = 0; i < work.size(); ++i) {
+          const auto got = logits->row(static_cast<int64_t>(i));
+          ASSERT_TRUE(std::equal(got.begin(), got.end(), whole.begin() + static_cast<long>(row_of[i] * kSmallVocab)))
+              << name(set) << ", row " << i << " of " << work.size();
+        }
+      }
+      for (const Engine::SequenceId id : ids) s.engine->close(id);
+    }
+  }
+  (void)Env::real().remove(path).ok();
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, EngineFormats,
+                         testing::Combine(testing::Values("deepseek-v2-lite", "r1-distill-qwen-1.5b"),
+                                          testing::Values("Q4_0", "Q4_K_M", "Q8_0", "BF16")),
+                         [](const auto& info) {
+                           std::string out = std::string(std::get<0>(info.param)) + "_" + std::get<1>(info.param);
+                           for (char& c : out) c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
+                           return out;
+                         });
 
 TEST(EngineErrors, AStepThatCannotBeDoneMovesNothing) {
   const Golden golden = read_golden("deepseek_v3");
@@ -302,6 +367,29 @@ TEST(EngineErrors, AStepThatCannotBeDoneMovesNothing) {
   EXPECT_EQ(s.engine->length(a), 100);
   EXPECT_FALSE(s.engine->fork(a).ok()) << "no page for the copy";
   EXPECT_FALSE(s.engine->truncate(a, 101).ok());
+}
+
+TEST(EngineErrors, ACutThatHasNoRoomLeavesTheSequence) {
+  const Golden golden = read_golden("deepseek_v3");
+  const std::vector<int32_t> tokens(128, 5);
+  const Fixture s = make_engine(golden, {available_kernel_sets().back(), false}, CacheType::bf16, 384);
+  const auto one = s.engine->open(0).value();
+  const std::span first(tokens);
+  ASSERT_TRUE(s.engine->step(std::vector<Engine::Work>{{one, first, 1}}).ok());
+  ASSERT_TRUE(s.engine->step(std::vector<Engine::Work>{{one, first, 1}}).ok());
+  const auto two = s.engine->fork(one).value();  // shares both pages, which are full
+  const auto three = s.engine->open(0).value();
+  ASSERT_TRUE(s.engine->step(std::vector<Engine::Work>{{three, first, 1}}).ok());
+  ASSERT_EQ(s.engine->free_pages(), 0);
+  EXPECT_EQ(s.engine->truncate(one, 60).code(), Code::resource_exhausted);
+  EXPECT_EQ(s.engine->length(one), 256);
+  s.engine->close(three);
+  ASSERT_TRUE(s.engine->truncate(one, 200).ok());
+  const Rows gone_on = feed(*s.engine, one, first.first(9), {9});
+  s.engine->close(one);
+  s.engine->close(two);
+  const Rows whole = fresh(*s.engine, std::vector<int32_t>(209, 5), {64}, 0);
+  EXPECT_EQ(gone_on, Rows(whole.begin() + static_cast<long>(200 * golden.vocab), whole.end()));
 }
 
 TEST(MemoryEstimate, SaysWhatDoesNotFit) {

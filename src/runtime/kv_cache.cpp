@@ -78,14 +78,13 @@ Status KvCache::truncate(int32_t sequence, int64_t length) {
     for (auto& list : s.slot_pages) list.pop_back();
   };
   // A shared page that the cut leaves open would be written next: it is replaced by a copy of our own.
-  const bool copy = length % kPagePositions != 0 && pages_[static_cast<size_t>(s.pages[keep - 1])].users > 1;
-  if (copy && s.pages.size() == keep && free_pages_ < 1) {
-    return Status(Code::resource_exhausted, "the cache has no free page for a copy of the shared one");
-  }
+  const auto users = [&](size_t i) { return pages_[static_cast<size_t>(s.pages[i])].users; };
+  const bool copy = length % kPagePositions != 0 && users(keep - 1) > 1;
+  bool room = free_pages_ > 0;
+  for (size_t i = keep; i < s.pages.size(); ++i) room = room || users(i) == 1;
+  if (copy && !room) return Status(Code::resource_exhausted, "the cache has no free page for a copy of the shared one");
   while (s.pages.size() > keep) drop_last();
   if (copy) {
-    if (free_pages_ < 1)
-      return Status(Code::resource_exhausted, "the cache has no free page for a copy of the shared one");
     const int32_t page = copy_page(s.pages.back());
     drop_last();
     add_page(s, page);

@@ -32,6 +32,7 @@ struct Scheduler::Job {
         sampler(request.sampler, request.prompt),
         tokens(std::move(request.prompt)) {
     usage.prompt_tokens = prompt;
+    tokens.reserve(static_cast<size_t>(request.limit));  // a step takes no memory
   }
 
   Request request;  // without its prompt

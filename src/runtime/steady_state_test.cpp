@@ -7,7 +7,7 @@
 #include <new>
 
 #include "model/testing.h"
-#include "runtime/engine.h"
+#include "runtime/scheduler.h"
 
 // Sanitizers bring operators of their own. Not inlined, or the compiler sees malloc and delete as a pair that is wrong.
 #if defined(__has_feature)
@@ -63,6 +63,36 @@ TEST_P(SteadyState, AStepTakesNoMemoryFromTheHeap) {
   EXPECT_EQ(g_allocations - before, 0) << "in 30 steps";
 }
 
+class SteadyScheduler : public testing::TestWithParam<const char*> {};
+
+TEST_P(SteadyScheduler, AStepTakesNoMemoryFromTheHeap) {
+  LoadedModel loaded = load_for_test(write_small_model("deepseek-v2-lite", GetParam()));
+  EngineOptions options;
+  options.threads = 2;
+  options.device.kernels = available_kernel_sets().back();
+  options.context = 256;
+  options.cache_positions = 1024;
+  auto engine = Engine::create(std::make_shared<const Model>(std::move(loaded.model)), options);
+  ASSERT_TRUE(engine.ok()) << engine.status().message();
+  Scheduler scheduler(Env::real(), **engine, {});
+  int64_t drawn = 0;
+  for (int32_t i = 0; i < 3; ++i) {
+    Scheduler::Request request;
+    request.prompt.assign(20, i);
+    request.sampler = {.temperature = 0.8f, .top_p = 0.9f, .seed = 3};
+    request.limit = 120;
+    request.on_token = [&](int32_t) { return ++drawn > 0; };
+    request.on_done = [](const Status&, FinishReason, const Usage&) {};
+    scheduler.submit(std::move(request));
+  }
+  while (drawn < 24) scheduler.step();
+  const int64_t before = g_allocations, drawn_before = drawn;
+  for (int i = 0; i < 30; ++i) scheduler.step();  // within one page
+  EXPECT_EQ(g_allocations - before, 0) << "in 30 steps";
+  EXPECT_EQ(drawn - drawn_before, 90);
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, SteadyScheduler, testing::Values("Q4_0", "Q4_K_M", "BF16"));
 INSTANTIATE_TEST_SUITE_P(Variants, SteadyState, testing::ValuesIn(golden_variants()), variant_name);
 
 }  // namespace

@@ -3,30 +3,12 @@
 
 #include <gtest/gtest.h>
 
-#include "base/testing.h"
-#include "model/random_model.h"
+#include "model/testing.h"
 
 namespace landfall {
 namespace {
 
-Model small_model() {
-  ModelShape shape = with_layers(*find_model_shape("deepseek-v2-lite"), 2);
-  shape.width = 256;
-  shape.heads = 2;
-  shape.ffn = 512;
-  shape.vocab = 1100;
-  shape.experts = 8;
-  shape.expert_ffn = 64;
-  const std::string path = temporary_path("step_profile.gguf");
-  ThreadPool pool(2);
-  EXPECT_TRUE(write_random_model(Env::real(), pool, {shape, "Q8_0"}, path, nullptr).ok());
-  auto source = ModelSource::open(Env::real(), path);
-  auto model = describe_model(*source);
-  EXPECT_TRUE(model.ok()) << model.status().message();
-  EXPECT_TRUE(load_weights(*source, pool, nullptr, *model).ok());
-  (void)Env::real().remove(path).ok();
-  return std::move(*model);
-}
+Model small_model() { return load_for_test(write_small_model("deepseek-v2-lite", "Q8_0")).model; }
 
 EngineOptions options() {
   EngineOptions out;
