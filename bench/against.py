@@ -51,7 +51,7 @@ class Peer:
         if not program.exists():
             return None
         positions = a.sequences * (1 + a.generate) + 64
-        words = ["-m", path, "-t", a.threads, "-c", positions, "-npp", 1, "-ntg", a.generate, "-npl", a.sequences, "--output-format", "jsonl"]
+        words = ["-m", path, "-t", a.threads, "-c", positions, "-npp", 1, "-ntg", a.generate, "-npl", a.sequences, "--output-format", "jsonl", *self.flags]
         text, _ = measured([str(program), *map(str, words)])
         return next(json.loads(line)["speed_tg"] for line in text.splitlines() if line.startswith("{"))
 

@@ -35,6 +35,9 @@ class Bench(unittest.TestCase):
 
     def test_flags_that_do_not_apply(self):
         for words, message in ((["--timeline", "steps.json"], "--timeline needs a MODEL"), (["--training"], "--training needs a MODEL"),
+                               (["small.gguf", "--layers", "2"], "--layers has no use without --random"),
+                               (["small.gguf", "--recompute", "layer"], "--recompute has no use without --training"),
+                               (["--random", "deepseek-v2-lite", "--write", "x.gguf", "--prompt", "3"], "--prompt is for measuring it afterwards"),
                                (["small.gguf", "--training", "--operators"], "does not go with --operators")):  # fmt: skip
             done = subprocess.run([BINARY, "bench", *words], capture_output=True, text=True, timeout=60)
             self.assertEqual(done.returncode, 2, done.stderr)

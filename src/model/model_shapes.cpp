@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <string>
+#include <utility>
 
 #include "model/rope_scaling.h"
 
@@ -219,9 +221,18 @@ constexpr ModelShape kShapes[] = {
 std::span<const ModelShape> model_shapes() { return kShapes; }
 
 Result<ModelShape> find_model_shape(std::string_view name) {
+  // Models that were trained further and kept their shape.
+  constexpr std::pair<std::string_view, std::string_view> kSame[] = {
+      {"deepseek-r1", "deepseek-v3"},
+      {"deepseek-v3.1", "deepseek-v3"},
+      {"deepseek-v2.5", "deepseek-v2"},
+      {"deepseek-coder-v2", "deepseek-v2"},
+      {"deepseek-coder-v2-lite", "deepseek-v2-lite"},
+  };
   std::string known;
   for (const ModelShape& shape : kShapes) {
-    if (shape.name == name) return shape;
+    const auto same = [&](const auto& pair) { return pair.first == name && pair.second == shape.name; };
+    if (shape.name == name || std::any_of(std::begin(kSame), std::end(kSame), same)) return shape;
     known += (known.empty() ? "" : ", ") + std::string(shape.name);
   }
   return Status(Code::invalid_argument,

@@ -257,6 +257,8 @@ TEST(RandomModel, NothingIsLeftOfAFileThatWasNotFinished) {
 
 TEST(RandomModel, WhatIsNotThereIsNamedWithWhatIs) {
   EXPECT_NE(find_model_shape("gpt-5").status().message().find("deepseek-v2-lite"), std::string::npos);
+  EXPECT_EQ(find_model_shape("deepseek-r1")->name, "deepseek-v3");
+  EXPECT_EQ(find_model_shape("deepseek-coder-v2-lite")->name, "deepseek-v2-lite");
   const Status type = write({small("deepseek-v2"), "Q9"}, temporary_path("never.gguf"));
   EXPECT_EQ(type.code(), Code::invalid_argument);
   EXPECT_NE(type.message().find("Q4_K_M"), std::string::npos);

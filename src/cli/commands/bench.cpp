@@ -10,6 +10,7 @@
 #include "cli/bench_operators.h"
 #include "cli/bench_random.h"
 #include "cli/bench_training.h"
+#include "cli/checked_flags.h"
 #include "cli/model_loading.h"
 #include "cli/peak_memory.h"
 #include "cli/terminal.h"
@@ -195,7 +196,23 @@ void find_pages(Env& env, const Loaded& loaded, Report& out) {
                   : pages_in_use(env).anonymous;
 }
 
+// Flags of one kind of work, which no other has a use for.
+constexpr std::pair<std::string_view, std::string_view> kBeside[] = {
+    {"layers", "random"},           {"type", "random"},        {"seed", "random"},        {"zipf", "random"},
+    {"fused-key-values", "random"}, {"precision", "training"}, {"recompute", "training"},
+};
+constexpr std::string_view kMeasuring[] = {"MODEL",    "prompt",    "generate", "past",  "sequences",  "repeats",
+                                           "training", "operators", "timeline", "draft", "huge-pages", "cache-type"};
+
 Status check_flags(const Arguments& a) {
+  for (const auto& [flag, other] : kBeside) LANDFALL_TRY(only_beside(a, flag, other));
+  for (const std::string_view flag : kMeasuring) {
+    if (a.has("random") && a.has(flag)) {
+      return Status(Code::invalid_argument, "--random writes a file and measures nothing; " +
+                                                std::string(flag == "MODEL" ? "" : "--") + std::string(flag) +
+                                                " is for measuring it afterwards");
+    }
+  }
   for (const char* flag : {"training", "operators", "timeline", "draft"}) {
     if (!a.has(flag)) continue;
     if (!a.has("MODEL")) return Status(Code::invalid_argument, "--" + std::string(flag) + " needs a MODEL to measure");
@@ -208,8 +225,8 @@ Status check_flags(const Arguments& a) {
 
 Status run(CommandContext& context) {
   const Arguments& a = context.arguments;
-  if (a.has("random") || a.has("write")) return write_random(context);
   LANDFALL_TRY(check_flags(a));
+  if (a.has("random") || a.has("write")) return write_random(context);
   LANDFALL_ASSIGN(EngineOptions options, engine_options(a));
   if (a.has("training")) return bench_training(context, options);
   LANDFALL_ASSIGN(const BenchWork work, work_of(a));
