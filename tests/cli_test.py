@@ -204,7 +204,7 @@ class Pull(Commands):
         hub.slow = 0.2
         code, text = support.at_terminal("pull", GGUF + ":Q8_0", env=self.environment())
         self.assertEqual(code, 0, text)
-        self.assertRegex(text, rf"pulling {GGUF}:Q8_0  [\d.]+ kB of [\d.]+ kB  \d+%  [\d.]+ kB/s  \d+s left")
+        self.assertRegex(text, rf"pulling {GGUF}:Q8_0  \[=*> *\] [\d.]+ kB of [\d.]+ kB  \d+%  [\d.]+ kB/s  \d+s left")
 
     def test_a_hub_that_refuses_ranges_sends_everything_again(self):
         hub = self.hub()

@@ -7,6 +7,7 @@ import tempfile
 import unittest
 
 import support
+import tiny_model
 
 WORDNET = pathlib.Path("/usr/share/wordnet/data.noun")
 DICTIONARIES = [pathlib.Path(f"/usr/share/dictd/{name}.dict.dz") for name in ("gcide", "foldoc")]
@@ -77,6 +78,16 @@ class Corpus(WithFolder):
         self.assertGreater(task["interval_95"][0], 0.25)
         self.assertLess(task["interval_95"][1], 1)
         self.assertEqual(task["right"], round(100 * task["accuracy"]))
+
+    def test_a_model_that_learned_nothing_is_at_chance(self):
+        files = tiny_model.text_model_files()
+        config = json.loads(files["config.json"]) | {"max_position_embeddings": 4096}
+        model = tiny_model.write(self.root / "untrained", files | {"config.json": json.dumps(config).encode()})
+        for task in self.eval(model, "--corpus", self.corpus, "--task", "definitions", "--task", "medicine")["tasks"]:
+            self.assertGreater(task["items"], 400)
+            low, high = task["interval_95"]
+            self.assertLess(low, 0.25, task["task"])
+            self.assertGreater(high, 0.25, task["task"])
 
     def test_it_is_no_better_than_itself_and_leaks_are_found(self):
         items = rows(self.corpus / "tasks/definitions.jsonl")

@@ -90,14 +90,17 @@ class Train(unittest.TestCase):
             while process.poll() is None:
                 names = {p.name for p in (broken / "checkpoints").glob("*.tmp")}
                 if names - before:
-                    return time.sleep(chance.uniform(0, 0.003))
+                    return time.sleep(chance.uniform(0, 0.002))
                 before &= names
 
-        for moment, wanted in ((some_time, 20), (while_it_writes, 20)):
+        def writing():  # what a kill within a write leaves
+            return any((broken / "checkpoints").glob("*.tmp"))
+
+        for moment, hit, wanted in ((some_time, lambda: True, 20), (while_it_writes, writing, 20)):
             kills = 0
             while kills < wanted:
                 if self.killed(broken, moment):
-                    kills += 1
+                    kills += hit()
                 else:  # it came to its end: once more from the beginning
                     self.assertEqual(self.weights(broken), self.weights(unbroken))
                     broken = broken.with_name(broken.name + "_again")
@@ -122,6 +125,10 @@ class Train(unittest.TestCase):
                 (self.command(out, "--rank", "4"), "--rank is for --method lora alone"),
                 (self.command(out, "--method", "lora", "--balance", "0.1"), "--balance is for --method full alone"),
                 (self.command(out, "--replay-share", "0.2"), "no use without --replay"),
+                (self.command(out, "--epochs", "2"), "--steps and --epochs both say"),
+                (self.command(out, "--balance", "0.1"), "--balance is for routers with a selection bias"),
+                (self.command(out, "--balance-loss", "0.1"), "--balance-loss is for models with experts"),
+                (self.command(out, "--report", self.data), "no page of a run"),
                 (self.command(out, "--tokens", "1000"), "no use without --recipe"),
                 (self.command(out, "--report", self.root / "missing/page.html"), "--report"),
                 (self.command(out, "--report", self.root), "is a folder"),
@@ -131,6 +138,58 @@ class Train(unittest.TestCase):
             self.assertNotEqual(done.returncode, 0)
             self.assertIn(message, done.stderr)
             self.assertEqual(list(out.glob("tokens/*")), [], "known before data are read")
+
+    def test_the_model_that_is_read_is_never_written_over(self):
+        folder = self.root / "bases"
+        base = tiny_model.write(folder / "model", tiny_model.text_model_files())
+        done = support.landfall("export", base, "--layout", "gguf", "--type", "F32", "--out", folder / "model.gguf")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        (folder / "link").symlink_to(folder / "model.gguf")
+        before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+        for model in (base, f"{folder}/./model", folder / "model.gguf", f"{folder}/.//model.gguf", folder / "link"):
+            done = support.landfall("train", model, self.data, "--out", folder, "--method", "full", "--steps", "1")
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn("is the model that is read", done.stderr)
+            self.assertEqual({p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}, before)
+
+    def test_rows_that_are_learned_are_not_written_over_by_those_that_are_refused(self):
+        out = self.root / "mended"
+        out.mkdir()
+        mended = out / "data.refused.jsonl"
+        mended.write_text(self.data.read_text())
+        done = support.landfall("train", self.model, mended, "--out", out)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("give it another name", done.stderr)
+        self.assertEqual(mended.read_text(), self.data.read_text())
+
+    def test_a_flag_for_preferences_is_refused_without_them(self):
+        done = self.train(self.root / "no_preferences", "--beta", "0.2")
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("--beta is for preferences", done.stderr)
+
+    def test_a_model_that_differs_in_one_number_is_another(self):
+        out = self.root / "other_model"
+        files = tiny_model.text_model_files()
+        weights = bytearray(files["model.safetensors"])
+        weights[-1] ^= 1
+        other = tiny_model.write(self.root / "other", files | {"model.safetensors": bytes(weights)})
+        self.assertEqual(self.train(out, "--steps", "3").returncode, 0)
+        command = self.command(out, "--steps", "3")
+        command[1] = other
+        done = support.landfall(*command)
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertIn("has another model", done.stderr)
+
+    def test_metrics_stay_lines_of_json_after_a_torn_one(self):
+        out = self.root / "torn"
+        self.assertEqual(self.train(out, "--steps", "3").returncode, 0)
+        metrics = out / "metrics.jsonl"
+        whole = metrics.read_text()
+        metrics.write_text(whole + whole[:40])
+        subprocess.run(["rm", "-r", out / "checkpoints"], check=True)
+        self.assertEqual(self.train(out, "--steps", "3").returncode, 0)
+        rows = [json.loads(line) for line in metrics.read_text().splitlines()]
+        self.assertEqual([row["step"] for row in rows if "loss" in row], [1, 2, 3, 1, 2, 3])
 
     def test_a_run_that_diverges_is_ended_and_writes_no_model(self):
         out = self.root / "diverges"

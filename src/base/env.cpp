@@ -205,7 +205,11 @@ class RealEnv : public Env {
     for (size_t at = 1; at <= path.size(); ++at) {
       if (at != path.size() && path[at] != '/') continue;
       const std::string part = path.substr(0, at);
-      if (::mkdir(part.c_str(), 0755) != 0 && errno != EEXIST) return errno_status("create folder", part, errno);
+      if (::mkdir(part.c_str(), 0755) == 0) {
+        LANDFALL_TRY(sync_folder(std::string(folder_of(part))));
+      } else if (errno != EEXIST) {
+        return errno_status("create folder", part, errno);
+      }
     }
     return {};
   }
@@ -232,6 +236,12 @@ class RealEnv : public Env {
   bool is_directory(const std::string& path) override {
     struct stat info;
     return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+  }
+
+  bool same(const std::string& a, const std::string& b) override {
+    struct stat one, other;
+    return ::stat(a.c_str(), &one) == 0 && ::stat(b.c_str(), &other) == 0 && one.st_dev == other.st_dev &&
+           one.st_ino == other.st_ino;
   }
 
   Result<uint64_t> size(const std::string& path) override {
@@ -276,7 +286,8 @@ class RealEnv : public Env {
     };
     const uint64_t limit = number("/sys/fs/cgroup/memory.max", UINT64_MAX);
     if (limit != UINT64_MAX) {
-      const uint64_t used = number("/sys/fs/cgroup/memory.current", 0);
+      const auto stat = read("/sys/fs/cgroup/memory.stat", 1 << 20);
+      const uint64_t used = used_memory(number("/sys/fs/cgroup/memory.current", 0), stat.ok() ? *stat : "");
       available = std::min(available, limit > used ? limit - used : 0);
     }
     return available;
@@ -300,6 +311,29 @@ Status write_file(Env& env, const std::string& path, std::string_view data) {
   if (written.ok()) written = env.rename(partial, path);
   if (!written.ok()) (void)!env.remove(partial).ok();
   return written;
+}
+
+uint64_t used_memory(uint64_t charged, std::string_view stat) {
+  for (const std::string_view key : {"active_file ", "inactive_file "}) {
+    const size_t at = stat.starts_with(key) ? 0 : stat.find("\n" + std::string(key));
+    if (at == std::string_view::npos) continue;
+    const std::string number(stat.substr(stat.find(' ', at) + 1, 20));
+    charged -= std::min(charged, static_cast<uint64_t>(std::strtoull(number.c_str(), nullptr, 10)));
+  }
+  return charged;
+}
+
+Status remove_folder(Env& env, const std::string& folder) {
+  if (!env.is_directory(folder)) return {};
+  LANDFALL_ASSIGN(const auto entries, env.list(folder));
+  for (const DirectoryEntry& e : entries) {
+    if (e.is_directory) {
+      return Status(Code::failed_precondition,
+                    "'" + folder + "' holds a folder, '" + e.name + "', that nothing here made; take it away");
+    }
+  }
+  for (const DirectoryEntry& e : entries) LANDFALL_TRY(env.remove(join_path(folder, e.name)));
+  return env.remove(folder);
 }
 
 std::string join_path(std::string_view folder, std::string_view name) {

@@ -60,10 +60,11 @@ class Env {
   virtual Status rename(const std::string& from, const std::string& to) = 0;  // atomic within one file system, synced
   virtual Status remove(const std::string& path) = 0;                         // a file or an empty folder
   virtual Status sync_folder(const std::string& path) = 0;                    // the names in it are on disk then
-  virtual Status make_directories(const std::string& path) = 0;
+  virtual Status make_directories(const std::string& path) = 0;               // with those above it, synced
   virtual Result<std::vector<DirectoryEntry>> list(const std::string& path) = 0;  // sorted by name
   virtual bool exists(const std::string& path) = 0;
   virtual bool is_directory(const std::string& path) = 0;
+  virtual bool same(const std::string& a, const std::string& b) = 0;  // names of one file or folder, which is there
   virtual Result<uint64_t> size(const std::string& path) = 0;
   virtual Result<uint64_t> free_space(const std::string& folder) = 0;
 
@@ -75,6 +76,14 @@ class Env {
 
 // Writes `data` beside `path` and renames it into place, so that `path` holds either the old or the whole new content.
 Status write_file(Env& env, const std::string& path, std::string_view data);
+
+// Bytes that a container cannot have back: what is charged to it (memory.current of cgroup v2) without the contents of
+// files (memory.stat), which go when memory is wanted. A model that was read is among those.
+uint64_t used_memory(uint64_t charged, std::string_view stat);
+
+// Removes a folder and the files in it; one that is not there is no error. One that holds folders is refused, and loses
+// nothing.
+Status remove_folder(Env& env, const std::string& folder);
 
 std::string join_path(std::string_view folder, std::string_view name);
 std::string_view file_name(std::string_view path);

@@ -194,6 +194,36 @@ TEST_F(EnvTest, ListsSortedWithKinds) {
   EXPECT_FALSE(env_.make_directories(path("b/under/a/file")).ok());
 }
 
+TEST_F(EnvTest, NamesOfTheSame) {
+  ASSERT_TRUE(env_.make_directories(path("sub")).ok());
+  ASSERT_TRUE(write_file(env_, path("sub/a"), "1").ok());
+  ASSERT_TRUE(write_file(env_, path("b"), "1").ok());
+  ASSERT_EQ(::symlink(path("sub/a").c_str(), path("link").c_str()), 0);
+  EXPECT_TRUE(env_.same(path("sub/a"), path("./sub/../sub/a")));
+  EXPECT_TRUE(env_.same(path("sub/a"), path("link")));
+  EXPECT_TRUE(env_.same(path("sub"), path("sub/")));
+  EXPECT_FALSE(env_.same(path("sub/a"), path("b")));
+  EXPECT_FALSE(env_.same(path("none"), path("none")));
+}
+
+TEST_F(EnvTest, AFolderGoesWithItsFilesOrNotAtAll) {
+  ASSERT_TRUE(env_.make_directories(path("sub/within")).ok());
+  ASSERT_TRUE(write_file(env_, path("sub/a"), "1").ok());
+  EXPECT_EQ(remove_folder(env_, path("sub")).code(), Code::failed_precondition);
+  EXPECT_TRUE(env_.exists(path("sub/a")));
+  ASSERT_TRUE(env_.remove(path("sub/within")).ok());
+  EXPECT_TRUE(remove_folder(env_, path("sub")).ok());
+  EXPECT_FALSE(env_.exists(path("sub")));
+  EXPECT_TRUE(remove_folder(env_, path("sub")).ok());
+}
+
+TEST(UsedMemory, LeavesOutWhatFilesHold) {
+  EXPECT_EQ(used_memory(1000, "anon 500\ninactive_file 300\nactive_file 100\nslab 7\n"), 600u);
+  EXPECT_EQ(used_memory(1000, "active_file 100\n"), 900u);
+  EXPECT_EQ(used_memory(1000, "inactive_file 2000\n"), 0u);
+  EXPECT_EQ(used_memory(1000, ""), 1000u);
+}
+
 TEST_F(EnvTest, ClocksRandomnessAndMemory) {
   const double then = env_.seconds();
   EXPECT_GE(env_.seconds(), then);

@@ -52,6 +52,7 @@ class EnvOverReal : public Env {
   Result<std::vector<DirectoryEntry>> list(const std::string& path) override { return real_.list(path); }
   bool exists(const std::string& path) override { return real_.exists(path); }
   bool is_directory(const std::string& path) override { return real_.is_directory(path); }
+  bool same(const std::string& a, const std::string& b) override { return real_.same(a, b); }
   Result<uint64_t> size(const std::string& path) override { return real_.size(path); }
   Result<uint64_t> free_space(const std::string& folder) override { return real_.free_space(folder); }
   double seconds() override { return real_.seconds(); }

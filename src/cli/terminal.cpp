@@ -1,7 +1,9 @@
 #include "cli/terminal.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
@@ -9,6 +11,23 @@ namespace landfall {
 
 bool stdout_is_terminal() { return ::isatty(STDOUT_FILENO) == 1; }
 bool stderr_is_terminal() { return ::isatty(STDERR_FILENO) == 1; }
+
+void draw_line(const std::string& text) {
+  winsize size{};
+  // A line that wraps could not be drawn over.
+  const size_t columns =
+      ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col - 1u : SIZE_MAX;
+  std::fprintf(stderr, "\r\033[K%s", text.substr(0, columns).c_str());
+  std::fflush(stderr);
+}
+
+std::string bar(double share) {
+  constexpr int kWidth = 20;
+  const int done = static_cast<int>(std::clamp(share, 0.0, 1.0) * kWidth);
+  std::string out = "[" + std::string(static_cast<size_t>(done), '=');
+  if (done < kWidth) out += ">" + std::string(static_cast<size_t>(kWidth - done - 1), ' ');
+  return out + "]";
+}
 
 std::string human_bytes(uint64_t bytes) {
   const char* units[] = {"B", "kB", "MB", "GB", "TB"};
@@ -55,15 +74,16 @@ void Progress::update(uint64_t done, uint64_t total) {
   last_draw_ = now;
   drawn_ = true;
   const double rate = static_cast<double>(done - first_) / (now - start_);
-  std::string line = what_ + "  " + amount(static_cast<double>(done));
+  std::string line = what_ + "  ";
+  if (total > 0) line += bar(static_cast<double>(done) / static_cast<double>(total)) + " ";
+  line += amount(static_cast<double>(done));
   if (total > 0) {
     const int percent = static_cast<int>(100.0 * static_cast<double>(done) / static_cast<double>(total));
     line += " of " + amount(static_cast<double>(total)) + "  " + std::to_string(percent) + "%";
   }
   line += "  " + amount(rate) + "/s";
   if (total > done && rate > 0) line += "  " + human_seconds(static_cast<double>(total - done) / rate) + " left";
-  std::fprintf(stderr, "\r\033[K%s", line.c_str());
-  std::fflush(stderr);
+  draw_line(line);
 }
 
 Progress::~Progress() {

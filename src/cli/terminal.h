@@ -13,6 +13,10 @@ namespace landfall {
 bool stdout_is_terminal();
 bool stderr_is_terminal();
 
+// On standard error, which is a terminal: in place of what stands in the line, and as much as fits into it.
+void draw_line(const std::string& text);
+
+std::string bar(double share);              // "[=======>            ]"
 std::string human_bytes(uint64_t bytes);    // "98.4 MB"
 std::string human_seconds(double seconds);  // "2m 05s"
 

@@ -15,13 +15,28 @@ void say(const std::string& line) {
   std::fprintf(stderr, "%s%s\n", stderr_is_terminal() ? "\r\033[K" : "", line.c_str());
 }
 
+std::string_view text_of(const MappedFile& file) {
+  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
+}
+
+// The last line of a file where a kill or a power cut has torn it: the next one would stand in the same line.
+Status drop_torn_line(Env& env, const std::string& path) {
+  LANDFALL_ASSIGN(const auto file, env.map(path));
+  const std::string_view text = text_of(*file);
+  if (text.empty() || text.back() == '\n') return {};
+  return write_file(env, path, text.substr(0, text.rfind('\n') + 1));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<TrainingWatch>> TrainingWatch::open(Env& env, const std::string& folder,
                                                            const std::string& report) {
   auto watch = std::make_unique<TrainingWatch>(env, folder, report);
   const std::string metrics = join_path(folder, "metrics.jsonl");
-  if (!report.empty() && env.exists(metrics)) LANDFALL_TRY(watch->read_earlier(metrics));
+  if (env.exists(metrics)) {
+    LANDFALL_TRY(drop_torn_line(env, metrics));
+    if (!report.empty()) LANDFALL_TRY(watch->read_earlier(metrics));
+  }
   LANDFALL_ASSIGN(watch->metrics_, env.open_output(metrics, true));
   return watch;
 }
@@ -30,13 +45,20 @@ Status TrainingWatch::check_page(Env& env, const std::string& report) {
   if (report.empty()) return {};
   if (env.is_directory(report))
     return Status(Code::invalid_argument, "--report '" + report + "' is a folder; name a file in it");
+  if (env.exists(report)) {
+    LANDFALL_ASSIGN(const auto earlier, env.map(report));
+    const std::string_view text = text_of(*earlier);
+    if (!text.empty() && !text.starts_with(kReportStart))
+      return Status(Code::invalid_argument,
+                    "--report '" + report + "' is there already and is no page of a run; name another file");
+  }
   const std::string trial = report + ".partial";  // as write_file() does
   const Status opened = env.open_output(trial, false).status();
   if (!opened.ok()) return opened.within("--report");
   return env.remove(trial);
 }
 
-// What write() has written; a line that a power cut has torn is passed over.
+// What write() has written; a line that a power cut has damaged is passed over.
 Status TrainingWatch::read_earlier(const std::string& metrics) {
   LANDFALL_ASSIGN(const std::string text, env_.read(metrics));
   for (size_t at = 0; at < text.size();) {
@@ -79,12 +101,16 @@ void TrainingWatch::step(const StepReport& r) {
   if (now - drawn_ < (stderr_is_terminal() ? 0.2 : 10.0) && r.step != r.steps) return;
   drawn_ = now;
   const double left = (now - start_) / static_cast<double>(steps_) * static_cast<double>(r.steps - r.step);
-  std::fprintf(stderr, "%sstep %lld of %lld  loss %.4f  gradient %.2f  rate %.2e  %.0f tokens/s  %s  %s left%s",
-               stderr_is_terminal() ? "\r\033[K" : "", static_cast<long long>(r.step), static_cast<long long>(r.steps),
-               r.loss, r.norm, r.learning_rate, rate,
-               human_bytes(static_cast<uint64_t>(peak_resident_bytes(env_))).c_str(), human_seconds(left).c_str(),
-               stderr_is_terminal() ? "" : "\n");
-  std::fflush(stderr);
+  char figures[160];
+  std::snprintf(figures, sizeof figures,
+                "step %lld of %lld  loss %.4f  %s left  %.0f tokens/s  %s  gradient %.2f  rate %.2e",
+                static_cast<long long>(r.step), static_cast<long long>(r.steps), r.loss, human_seconds(left).c_str(),
+                rate, human_bytes(static_cast<uint64_t>(peak_resident_bytes(env_))).c_str(), r.norm, r.learning_rate);
+  if (stderr_is_terminal()) {
+    draw_line(bar(static_cast<double>(r.step) / static_cast<double>(r.steps)) + " " + figures);
+  } else {
+    say(figures);
+  }
 }
 
 void TrainingWatch::validation(int64_t step, double loss) {

@@ -1,17 +1,6 @@
 #include "model/new_folder.h"
 
 namespace landfall {
-namespace {
-
-// With the files in it; what is not there, or cannot go, is left to the next call to complain about.
-void remove_folder(Env& env, const std::string& folder) {
-  const auto entries = env.list(folder);
-  if (!entries.ok()) return;
-  for (const DirectoryEntry& entry : *entries) (void)env.remove(join_path(folder, entry.name)).ok();
-  (void)env.remove(folder).ok();
-}
-
-}  // namespace
 
 Status write_folder(Env& env, const std::string& path, const std::function<Status(const std::string& folder)>& fill) {
   std::string name = path;
@@ -22,11 +11,11 @@ Status write_folder(Env& env, const std::string& path, const std::function<Statu
       return Status(Code::invalid_argument, "'" + name + "' is there already; name a new folder");
   }
   const std::string partial = name + ".partial";
-  remove_folder(env, partial);  // of a run that was killed
+  LANDFALL_TRY(remove_folder(env, partial));  // of a run that was killed
   LANDFALL_TRY(env.make_directories(partial));
   Status written = fill(partial);
   if (written.ok()) written = env.rename(partial, name);
-  if (!written.ok()) remove_folder(env, partial);
+  if (!written.ok()) (void)!remove_folder(env, partial).ok();
   return written;
 }
 

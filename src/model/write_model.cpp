@@ -341,10 +341,17 @@ Status check_writable(const ModelSource& source, const Model& model, const Write
   return layout_of(other ? other->source : source, other ? other->model : model, model, as.type).status();
 }
 
+Status check_target(Env& env, const ModelSource& source, const std::string& path) {
+  for (const std::string& file : source.files) {
+    if (env.same(file, path) || env.same(std::string(folder_of(file)), path))
+      return Status(Code::invalid_argument, "'" + path + "' is the model that is read; name another place");
+  }
+  return {};
+}
+
 Status write_model(Env& env, ThreadPool& pool, const ModelSource& source, const Model& model, const WriteAs& as,
                    const WeightRows& rows, const std::string& path, const WriteProgress& progress) {
-  if (std::find(source.files.begin(), source.files.end(), path) != source.files.end())
-    return Status(Code::invalid_argument, "'" + path + "' is the model that is read; name another file");
+  LANDFALL_TRY(check_target(env, source, path));
   LANDFALL_ASSIGN(const auto other, other_layout(source, model, as.layout));
   const ModelSource& target = other ? other->source : source;
   LANDFALL_ASSIGN(const Layout layout, layout_of(target, other ? other->model : model, model, as.type));

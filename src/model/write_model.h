@@ -32,6 +32,9 @@ struct WriteAs {
 // and before the weights are loaded.
 Status check_writable(const ModelSource& source, const Model& model, const WriteAs& as);
 
+// Whether files of the source, under whatever name, would go with what is written to `path` (invalid_argument).
+Status check_target(Env& env, const ModelSource& source, const std::string& path);
+
 // As a Hugging Face folder: a new folder `path` with one model.safetensors, config.json without quantisation, and the
 // source's files of tokenizer and generation; the type is F32, BF16 or F16. Vectors that the source has in F32 stay so,
 // and those of a GGUF file are. As GGUF: one file `path` with all metadata of a source that is GGUF, split or not; the

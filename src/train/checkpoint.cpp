@@ -76,13 +76,6 @@ Result<std::vector<int64_t>> CheckpointFolder::steps() const {
   return out;
 }
 
-Status remove_folder(Env& env, const std::string& folder) {
-  if (!env.is_directory(folder)) return {};
-  LANDFALL_ASSIGN(const auto entries, env.list(folder));
-  for (const DirectoryEntry& e : entries) LANDFALL_TRY(env.remove(join_path(folder, e.name)));
-  return env.remove(folder);
-}
-
 Status CheckpointFolder::save(int64_t step, const Json& state, std::span<const CheckpointPart> parts, int64_t pinned) {
   LANDFALL_TRY(env_.make_directories(folder_));
   const std::string text = state.dump(1), target = step_folder(step), partial = target + std::string(kUnfinished);

@@ -39,9 +39,6 @@ struct Checkpoint {
   std::map<std::string, std::unique_ptr<MappedFile>> parts;
 };
 
-// Removes a folder and the files in it; one that is not there is no error.
-Status remove_folder(Env& env, const std::string& folder);
-
 class CheckpointFolder {
  public:
   // keep: how many of the newest stay, at least 1.

@@ -139,9 +139,8 @@ std::string TrainingReport::html(bool running, double seconds, uint64_t memory_b
     loss.emplace_back(x, s.loss), rate.emplace_back(x, s.learning_rate), norm.emplace_back(x, s.norm);
   }
   for (const auto& [step, value] : validation_) validation.emplace_back(static_cast<double>(step), value);
-  std::string out =
-      "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
-      "content=\"width=device-width\">";
+  std::string out(kReportStart);
+  out += "<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">";
   if (running) out += "<meta http-equiv=\"refresh\" content=\"10\">";
   out += "<title>" + escaped(title_) + "</title>" + std::string(kHead) + "</head><body><h1>" + escaped(title_) +
          "</h1><p>" + (running ? "running; this page follows" : "ended") + "</p><dl>";

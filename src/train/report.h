@@ -3,12 +3,15 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "train/trainer.h"
 
 namespace landfall {
+
+inline constexpr std::string_view kReportStart = "<!doctype html>";
 
 class TrainingReport {
  public:

@@ -13,7 +13,6 @@ namespace {
 
 constexpr size_t kRecent = 21;                       // losses that a new one is held against, when there are so many
 constexpr int64_t kMostBad = 64, kBadWithin = 1000;  // so many of the last steps; more are no accident
-constexpr size_t kSample = 64 << 10;
 
 // How far in nats above the median a loss is no longer what data differ by. A batch of text that is one nat a token
 // above its neighbours is of another kind or damaged. A pair in the wrong order costs as much as its margin, and
@@ -22,16 +21,27 @@ constexpr double kTextExcess = 1, kPairExcess = 10;
 
 std::span<std::byte> bytes_of(std::vector<float>& numbers) { return std::as_writable_bytes(std::span(numbers)); }
 
-// Names, shapes, types and the first bytes of every weight: models that differ in no first row of a weight, nor in its
-// first expert, have one digest. Training and conversion change every row, and reading all would take minutes.
-std::string digest_of(const Model& model) {
+// Names, shapes, types and all numbers of the weights, in pieces that the threads share.
+std::string digest_of(const Model& model, ThreadPool& pool) {
+  constexpr size_t kPiece = size_t{4} << 20;
+  std::vector<std::span<const std::byte>> pieces;
   Digest digest;
   for (const Weight& w : model.weights()) {
     digest.update(w.name + " " + std::string(w.format->name) + " " + std::to_string(w.experts) + " " +
                   std::to_string(w.out) + " " + std::to_string(w.in) + "\n");
-    digest.update(std::span<const std::byte>(w.buffer->host() + w.offset,
-                                             std::min(kSample, static_cast<size_t>(weight_bytes(w)))));
+    const std::span<const std::byte> all(w.buffer->host() + w.offset, static_cast<size_t>(weight_bytes(w)));
+    for (size_t at = 0; at < all.size(); at += kPiece)
+      pieces.push_back(all.subspan(at, std::min(kPiece, all.size() - at)));
   }
+  std::vector<std::string> parts(pieces.size());
+  pool.parallel_for(static_cast<int64_t>(pieces.size()), 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) {
+      Digest part;
+      part.update(pieces[static_cast<size_t>(i)]);
+      parts[static_cast<size_t>(i)] = part.hex();
+    }
+  });
+  for (const std::string& part : parts) digest.update(part);
   return digest.hex();
 }
 
@@ -102,7 +112,7 @@ Json Trainer::identity() const {
   const Schedule& s = options_.schedule;
   const OptimizerOptions& o = options_.optimizer;
   Json out = options_.identity;
-  out.set("model", digest_of(model_)).set("data", packing_.identity()).set("parameters", trainable_.elements());
+  out.set("model", digest_of(model_, pool_)).set("data", packing_.identity()).set("parameters", trainable_.elements());
   out.set("steps", s.steps).set("warm-up", s.warm_up).set("schedule", name(s.shape)).set("learning rate", s.peak);
   out.set("floor", s.floor_share).set("decay part", s.decay_share).set("batches of a step", options_.accumulate);
   out.set("optimizer", o.kind == OptimizerOptions::Kind::muon ? "muon" : "adamw").set("momentum", o.momentum);
@@ -120,6 +130,7 @@ Json Trainer::identity() const {
 }
 
 Result<int64_t> Trainer::open(const TrainerHooks& hooks) {
+  identity_ = identity();
   std::vector<std::string> notes;
   auto newest = checkpoints_.newest(notes);
   for (const std::string& note : notes) hooks.on_note(note);
@@ -128,7 +139,7 @@ Result<int64_t> Trainer::open(const TrainerHooks& hooks) {
     LANDFALL_TRY(save());
     return done_;
   }
-  const Json now = identity(), before = (*newest)->state["identity"];
+  const Json &now = identity_, &before = (*newest)->state["identity"];
   for (const Json* side : {&now, &before}) {
     for (const auto& [key, value] : side->object()) {
       if (before[key] == now[key]) continue;
@@ -146,7 +157,7 @@ Status Trainer::save() {
   for (uint64_t batch : left_out_) left_out.push(batch);
   for (int64_t step : bad_steps_) bad_steps.push(step);
   for (double loss : recent_) recent.push(loss);
-  state.set("identity", identity()).set("step", done_).set("cursor", to_json(cursor_)).set("batches", batches_);
+  state.set("identity", identity_).set("step", done_).set("cursor", to_json(cursor_)).set("batches", batches_);
   state.set("left_out", std::move(left_out)).set("recent", std::move(recent));
   if (!bad_steps_.empty()) state.set("bad_steps", std::move(bad_steps));
   if (best_step_ >= 0) state.set("best_step", best_step_).set("best_loss", best_loss_);

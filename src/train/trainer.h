@@ -112,6 +112,7 @@ class Trainer {
   Step step_;
   Optimizer optimizer_;
   CheckpointFolder checkpoints_;
+  Json identity_;  // set by open()
 
   int64_t done_ = 0;      // steps
   Cursor cursor_;         // the next batch

@@ -52,7 +52,7 @@ const Command k_export = {
     .name = "export",
     .help = "write a model as a GGUF file or a Hugging Face folder, for other programs",
     .example =
-        "landfall export ward-notes/model --type Q4_K_M\n"
+        "landfall export ward-notes/model.gguf --type Q4_K_M\n"
         "landfall export tide/tide.gguf --layout safetensors --out tide-hf",
     .flags = kFlags,
     .has_json = true,

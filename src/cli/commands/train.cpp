@@ -2,6 +2,7 @@
 // out of the data, and at the end the trained model. The same command again continues a run that was interrupted.
 #include <cmath>
 #include <cstdio>
+#include <functional>
 
 #include "base/text.h"
 #include "cli/interrupt.h"
@@ -116,11 +117,26 @@ constexpr std::pair<std::string_view, std::string_view> kOfMethod[] = {
 
 Status check_combination(const Arguments& a) {
   for (const auto& [flag, other] : kBeside) LANDFALL_TRY(only_beside(a, flag, other));
+  if (a.has("steps") && a.has("epochs"))
+    return Status(Code::invalid_argument, "--steps and --epochs both say how long the run is; give one of them");
   for (const auto& [flag, method] : kOfMethod) {
     if (a.has(flag) && a.text("method", "lora") != method) {
       return Status(Code::invalid_argument, "--" + std::string(flag) + " is for --method " + std::string(method) +
                                                 " alone; give that, or leave it out");
     }
+  }
+  return {};
+}
+
+// Flags that only some models have a use for.
+Status check_balance(const Arguments& a, const Model& model) {
+  if (a.has("balance-loss") && model.config().experts == 0)
+    return Status(Code::invalid_argument,
+                  "--balance-loss is for models with experts, and this one has none; leave it out");
+  if (a.has("balance") && !model.config().router_bias) {
+    return Status(Code::invalid_argument,
+                  "--balance is for routers with a selection bias, as DeepSeek V3's, and this model has none; leave it "
+                  "out, or give --balance-loss");
   }
   return {};
 }
@@ -174,6 +190,13 @@ Result<TokenDataset> open_data(CommandContext& context, const std::string& flag,
   const std::vector<std::string> paths = context.arguments.texts(flag);
   LANDFALL_ASSIGN(const std::vector<std::string> files, example_files(context.env, paths));
   const std::string refused = join_path(out, ascii_lower(flag) + std::string(kRefusedEnding));
+  for (const std::string& file : files) {
+    if (context.env.same(file, refused)) {
+      return Status(
+          Code::invalid_argument,
+          "'" + file + "' is where this run puts rows that it refuses; give it another name, or the run another --out");
+    }
+  }
   const auto read = [&] {
     Progress progress(context.env, "reading " + std::string(file_name(files[0])));
     return TokenDataset::open(context.env, files, encoder,
@@ -201,6 +224,20 @@ std::string type_of_result(const Arguments& a, const ModelSource& source) {
   return a.text("type", source.kind == ModelSource::Kind::gguf ? "F16" : "BF16");
 }
 
+// A folder that an earlier end of this run may have left, which goes when the new one is whole.
+Status replace_folder(Env& env, const std::string& folder,
+                      const std::function<Status(const std::string& path)>& write) {
+  const std::string fresh = folder + ".new";
+  LANDFALL_TRY(remove_folder(env, fresh));
+  LANDFALL_TRY(write(fresh));
+  LANDFALL_TRY(remove_folder(env, folder));
+  return env.rename(fresh, folder);
+}
+
+std::string place_of_result(const std::string& out, const ModelSource& source) {
+  return join_path(out, source.kind == ModelSource::Kind::gguf ? "model.gguf" : "model");
+}
+
 // The trained model in the layout of the file or folder that it came from, and the additions by themselves in PEFT's.
 Status write_result(CommandContext& context, const std::string& out, const ModelSource& source, const Model& model,
                     const Trainable& trainable, const LoraOptions& lora, ThreadPool& pool) {
@@ -209,26 +246,26 @@ Status write_result(CommandContext& context, const std::string& out, const Model
     for (const Trainable::Addition& a : trainable.additions())
       adapter.parts.push_back({a.weight, a.a->value, a.b->value});
     const std::string folder = join_path(out, "adapter");
-    LANDFALL_TRY(remove_folder(context.env, folder));  // of an end before this one
-    LANDFALL_TRY(write_adapter(context.env, folder, model, adapter));
+    LANDFALL_TRY(replace_folder(context.env, folder, [&](const std::string& path) {
+      return write_adapter(context.env, path, model, adapter);
+    }));
     std::fprintf(stderr, "the additions are in %s, as PEFT keeps them\n", folder.c_str());
   }
-  const bool gguf = source.kind == ModelSource::Kind::gguf;
-  const std::string path = join_path(out, gguf ? "model.gguf" : "model");
-  if (!gguf) LANDFALL_TRY(remove_folder(context.env, path));
-  {
+  const std::string path = place_of_result(out, source);
+  const auto write = [&](const std::string& to) {
     Progress progress(context.env, "writing the model");
-    LANDFALL_TRY(write_model(
+    return write_model(
         context.env, pool, source, model, {source.kind, type_of_result(context.arguments, source)},
-        [&](const Weight& weight, int64_t expert, int64_t first, int64_t count, float* to) {
-          trainable.rows(weight, expert, first, count, to);
+        [&](const Weight& weight, int64_t expert, int64_t first, int64_t count, float* numbers) {
+          trainable.rows(weight, expert, first, count, numbers);
         },
-        path,
+        to,
         [&](uint64_t done, uint64_t total) {
           progress.update(done, total);
           return !stop_requested();
-        }));
-  }
+        });
+  };
+  LANDFALL_TRY(source.kind == ModelSource::Kind::gguf ? write(path) : replace_folder(context.env, path, write));
   std::fprintf(stderr, "the trained model is %s; try: landfall run %s\n", path.c_str(), path.c_str());
   return {};
 }
@@ -261,6 +298,8 @@ Status run(CommandContext& context) {
   if (!source.tokenizer) return Status(Code::unsupported, source.tokenizer_problem);
   LANDFALL_ASSIGN(Model model, describe_model(source));
   LANDFALL_TRY(check_writable(source, model, {source.kind, type_of_result(a, source)}));
+  LANDFALL_TRY(check_target(context.env, source, place_of_result(out, source)).within("--out"));
+  LANDFALL_TRY(check_balance(a, model));
   LANDFALL_ASSIGN(const ExampleEncoder encoder, ExampleEncoder::create(*source.tokenizer));
   LANDFALL_TRY(check_vocabulary(encoder.tokenizer(), model.config().vocab));
   if (lora) LANDFALL_TRY(check_targets(model, additions.targets));
@@ -280,6 +319,8 @@ Status run(CommandContext& context) {
   }
   LANDFALL_ASSIGN(const Packing packing, Packing::create(data, {sequences, seed, replay ? &*replay : nullptr, share}));
   options.preferences = data.kind() == Example::Kind::preference;
+  if (a.has("beta") && !options.preferences)
+    return Status(Code::invalid_argument, "--beta is for preferences, and the data are none; leave it out");
   if (validation && (validation->kind() == Example::Kind::preference) != options.preferences) {
     return Status(Code::invalid_argument,
                   "some of the data are preferences and some are not; they are learned in runs of their own");
