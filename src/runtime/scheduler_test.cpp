@@ -138,9 +138,9 @@ TEST_P(SchedulerTest, ALongPromptIsReadInPiecesWhileAnswersRun) {
   while (answers[3]->tokens.empty()) {
     step();
     EXPECT_EQ(scheduler->last_step().answers, 3);
-    EXPECT_LE(scheduler->last_step().prompts, 64);
+    EXPECT_LE(scheduler->last_step().prompts, 32);
   }
-  EXPECT_EQ(steps - arrived, 700 / 64 + 1);
+  EXPECT_EQ(steps - arrived, 700 / 32 + 1);
   finish();
   for (size_t i = 0; i < answers.size(); ++i) {
     EXPECT_EQ(answers[i]->tokens, alone(requests[i])) << i;
@@ -172,8 +172,9 @@ TEST_P(SchedulerTest, TheRowsOfAStepFollowTheTimeThatStepsTake) {
     }
     return out;
   };
-  EXPECT_EQ(rows_of_steps(2, 0.0625), (std::vector<int64_t>{64, 255})) << "as many as fit beside a row of the answer";
-  EXPECT_EQ(rows_of_steps(4, 0.5), (std::vector<int64_t>{255, 127, 64, 64})) << "half as many, but not too few";
+  EXPECT_EQ(rows_of_steps(3, 0.0625), (std::vector<int64_t>{32, 128, 255}))
+      << "as many as fit beside a row of the answer";
+  EXPECT_EQ(rows_of_steps(5, 0.5), (std::vector<int64_t>{255, 127, 63, 32, 32})) << "half as many, but not too few";
 }
 
 TEST_P(SchedulerTest, TheLongestGapBetweenTokensIsTold) {
