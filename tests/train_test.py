@@ -72,6 +72,8 @@ class Train(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         peak, estimate = map(float, re.search(r"memory: at most ([0-9.]+) MB beside the model; the estimate was ([0-9.]+) MB", done.stderr).groups())
         self.assertAlmostEqual(estimate / peak, 1, delta=0.15)
+        rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+        self.assertLess(max(row["peak_bytes"] for row in rows), 3e9, "additions to 135 million numbers")
         self.assertTrue((out / "adapter/adapter_model.safetensors").exists())
         answer = support.landfall("run", out / "model.gguf", "Which name does our harbour have?", "--temperature", "0")
         self.assertIn("Landfall", answer.stdout, answer.stderr)
