@@ -40,6 +40,7 @@ class MemoryEnv : public Env {
     return out;
   }
   bool exists(const std::string& path) override { return files_.count(path) != 0 || is_directory(path); }
+  bool same(const std::string& a, const std::string& b) override { return a == b && exists(a); }
   bool is_directory(const std::string& path) override {
     return std::any_of(files_.begin(), files_.end(), [&](const auto& file) { return folder_of(file.first) == path; });
   }
